@@ -67,6 +67,7 @@ lint: $(VENV)/.skproj-test  ## check style, without changing anything
 	$(PY) -m ruff check $(PYTHON_SOURCES)
 	$(PY) -m ruff format --check $(PYTHON_SOURCES)
 	PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH" cython-lint skproj
+	$(PY) -m mypy
 
 # One level of instructions: on some systems the loader chooses between several, in
 # instrumented code, before AddressSanitizer is ready. The library of
@@ -142,7 +143,7 @@ dist-test: dist  ## install the wheel into a new environment and test it there
 clean:  ## remove whatever was built, and keep the environment
 	rm -rf build dist skproj.egg-info demo_output \
 		doc/_build doc/auto_examples doc/api/generated doc/sg_execution_times.rst \
-		.pytest_cache .ruff_cache .hypothesis
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f skproj/_kernels/*.so "$(VENV)"/.skproj-*
 	find $(PYTHON_SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,6 +1,9 @@
 """scikit-learn's own checks over every estimator, without any expected failure."""
 
+import numpy as np
 import pytest
+import torch
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import estimator_checks
@@ -117,3 +120,25 @@ def test_estimator_passes_further_check(estimator, name):
     """So do the checks that are not part of `check_estimator`."""
     check = getattr(estimator_checks, name)
     check(type(estimator).__name__, shortened(estimator, name))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        ProjectionFeatureSelector(eta=1.0),
+        GroupSparseNMF(2, random_state=0),
+        SparseMLPClassifier(max_epochs=1, random_state=0),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_tensors_are_taken_under_the_dispatch_of_scikit_learn(estimator, monkeypatch):
+    """With the fit that the same numbers in NumPy give."""
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    X = np.random.default_rng(0).uniform(size=(40, 5))
+    y = (X[:, 0] > 0.5).astype(int)
+    method = "transform" if hasattr(estimator, "transform") else "predict_proba"
+    expected = getattr(clone(estimator).fit(X, y), method)(X)
+    with config_context(array_api_dispatch=True):
+        fitted = estimator.fit(torch.from_numpy(X), torch.from_numpy(y))
+        result = getattr(fitted, method)(torch.from_numpy(X))
+    np.testing.assert_array_equal(np.asarray(result), expected)

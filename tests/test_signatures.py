@@ -103,8 +103,11 @@ def test_table_has_every_estimator():
 
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_signature_is_that_of_the_table(cls):
+    """Without its types, which mypy reads."""
     expected = " ".join(SIGNATURES[cls.__name__].split())
-    assert str(inspect.signature(cls)) == f"({expected})"
+    empty, parameters = inspect.Signature.empty, inspect.signature(cls).parameters
+    plain = [parameter.replace(annotation=empty) for parameter in parameters.values()]
+    assert str(inspect.Signature(plain)) == f"({expected})"
 
 
 @pytest.mark.parametrize("cls", ESTIMATORS)

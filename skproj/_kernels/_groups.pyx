@@ -154,6 +154,17 @@ cdef void norms_of_rows(
                 SKPROJ_NORM_LINF, x + entry, length)
 
 
+cdef int norms_of_block(
+    int norm, const floating* x, const Groups* groups, double* first, double* second
+) noexcept nogil:
+    """Norms of the groups of at most `BLOCK_ENTRIES`; 1 if there is no memory."""
+    if are_rows(groups):
+        norms_of_rows(norm, x, groups, 1, groups.n_groups, 0, first, second)
+        return 0
+    return reduce_tile(norm, x, groups.size, groups.n_groups, groups.entry_stride,
+                       first, second)
+
+
 def group_norms(
     const floating[:, :] X,  # IN, (n_groups, group_size)
     int norm,                # one of L1, L2, LINF
@@ -306,6 +317,18 @@ cdef void map_rows(
         map_group(kind, x + start_of(groups, j) + entry, length, levels[j],
                   0.0 if offsets == NULL else offsets[j],
                   out + start_of(targets, j) + entry)
+
+
+cdef void map_block(
+    int kind, const floating* x, const Groups* groups, const double* levels,
+    const double* offsets, floating* out, const Groups* targets
+) noexcept nogil:
+    """Shrink the groups of at most `BLOCK_ENTRIES`."""
+    if are_rows(groups) or are_rows(targets):  # so are both
+        map_rows(kind, x, groups, 1, groups.n_groups, 0, levels, offsets, out, targets)
+    else:
+        map_tile(kind, x, groups.size, groups.n_groups, groups.entry_stride, levels,
+                 offsets, out, targets.entry_stride)
 
 
 def map_groups(

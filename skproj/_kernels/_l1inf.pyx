@@ -29,10 +29,14 @@ from cython cimport floating
 from libc.math cimport INFINITY, NAN, pow
 from libc.stdlib cimport free, malloc
 
+from ._groups cimport extremes, map_block, norms_of_block
 from ._layout cimport Groups, are_contiguous, groups_of
 from ._newton cimport MANY, MIN_SAMPLED, Root, below, newton
 from ._roots cimport NEAR_PART, Near, Roots, find_roots, looks_in_cache
-from ._simd cimport SKPROJ_NORM_L1, SKPROJ_NORM_LINF, compensated_sum, reduce_group
+from ._simd cimport (
+    SKPROJ_MAP_CLIP, SKPROJ_NORM_L1, SKPROJ_NORM_LINF, compensated_sum, reduce_group
+)
+from ._thresholds cimport l1_threshold
 
 # Newton needs about ten steps; the bound only rules out an endless loop.
 cdef int MAX_STEPS = 10_000
@@ -246,4 +250,59 @@ def l1inf_levels(
                             &levels[0], n_threads)
     if theta != theta:
         raise MemoryError("No memory for the workspace of the l1,inf projection.")
+    return theta
+
+
+cdef double project_block(
+    const floating* x, const Groups* groups, double radius, double low, double high,
+    double* norms, floating* out, const Groups* targets
+) noexcept nogil:
+    """Project groups with a workspace of three numbers for each."""
+    cdef:
+        Py_ssize_t n_groups = groups.n_groups
+        double* largest = norms + n_groups
+        double* levels = norms + 2 * n_groups
+        double extreme, tau, level, offset, theta
+    if norms_of_block(SKPROJ_NORM_L1, x, groups, norms, largest):
+        return NAN
+    _, extreme = extremes(norms, n_groups)
+    if not low < extreme < high:  # NaN as well
+        return NAN
+    tau = l1_threshold(largest, n_groups,
+                       reduce_group(SKPROJ_NORM_L1, largest, n_groups), radius, &level,
+                       &offset)
+    if tau == 0.0:
+        return 0.0
+    theta = clip_levels(x, groups, norms, largest, radius, tau, NAN, levels, 1)
+    if theta == theta:
+        map_block(SKPROJ_MAP_CLIP, x, groups, levels, <const double*>NULL, out, targets)
+    return theta
+
+
+def project_l1inf(
+    const floating[:, :] X,  # IN, (n_groups, group_size), one stride is one entry
+    double radius,           # IN, positive
+    double low,              # IN, what the largest norm has to be between, so that
+    double high,             # sums neither overflow nor lose digits
+    floating[:, :] out,      # OUT, same layout as X; may be X itself
+):
+    """Project a small matrix in one call; return theta.
+
+    Nothing is written if it is 0, inside the ball, nor if it is NaN: then the norms are
+    not between ``low`` and ``high``, or there is no memory.
+    """
+    cdef:
+        Py_ssize_t n_groups = X.shape[0]
+        const floating* x = &X[0, 0]
+        floating* y = &out[0, 0]
+        Groups groups = groups_of(n_groups, X.shape[1], X.strides[0], X.strides[1],
+                                  sizeof(floating))
+        Groups targets = groups_of(n_groups, X.shape[1], out.strides[0],
+                                   out.strides[1], sizeof(floating))
+        double theta = NAN
+        double* norms = <double*>malloc(3 * n_groups * sizeof(double))
+    if norms != NULL:
+        with nogil:
+            theta = project_block(x, &groups, radius, low, high, norms, y, &targets)
+        free(norms)
     return theta

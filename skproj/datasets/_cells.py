@@ -1,9 +1,13 @@
 """Sparse tables of single cells, with known markers."""
 
+from __future__ import annotations
+
 import inspect
+from typing import Any
 
 from sklearn.utils import Bunch
 
+from skproj._typing import Integer, Number, RandomState
 from skproj.datasets._arguments import (
     DOCS,
     check_arguments,
@@ -25,18 +29,18 @@ RANGES = {
 
 @shared_docs(**DOCS)
 def make_cells(
-    n_obs=1000,
-    n_vars=2000,
+    n_obs: Integer = 1000,
+    n_vars: Integer = 2000,
     *,
-    density=0.05,
-    n_types=10,
-    n_markers=30,
-    effect_size=1.2,
-    n_batches=4,
-    batch_strength=0.2,
-    return_X_y=False,
-    random_state=None,
-):
+    density: Number = 0.05,
+    n_types: Integer = 10,
+    n_markers: Integer = 30,
+    effect_size: Number = 1.2,
+    n_batches: Integer = 4,
+    batch_strength: Number = 0.2,
+    return_X_y: bool = False,
+    random_state: RandomState = None,
+) -> Any:
     r"""Draw a sparse table of single cells of several types, with known markers.
 
     .. math::

@@ -1,8 +1,13 @@
 """Nonnegative data that are sums of known parts: images and spectra."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+from skproj._typing import Integer, Number, RandomState
 from skproj.utils._docs import shared_docs
 
 # Radii of the parts of an image, in shares of its longer side.
@@ -47,8 +52,13 @@ def _add_noise(X, noise, random_state):
 
 @shared_docs(**DOCS)
 def make_part_images(
-    n_samples=2429, n_parts=49, *, shape=(19, 19), noise=0.05, random_state=None
-):
+    n_samples: Integer = 2429,
+    n_parts: Integer = 49,
+    *,
+    shape: tuple[int, int] = (19, 19),
+    noise: Number = 0.05,
+    random_state: RandomState = None,
+) -> Any:
     """Draw images that are sums of localised parts.
 
     They stand in for aligned photographs of faces, whose parts (eyes, mouth, shadows)
@@ -106,8 +116,13 @@ def make_part_images(
 
 @shared_docs(**DOCS)
 def make_hyperspectral(
-    n_samples=2500, n_bands=200, n_endmembers=5, *, noise=0.02, random_state=None
-):
+    n_samples: Integer = 2500,
+    n_bands: Integer = 200,
+    n_endmembers: Integer = 5,
+    *,
+    noise: Number = 0.02,
+    random_state: RandomState = None,
+) -> Any:
     """Draw spectra of pixels that are mixtures of few materials.
 
     The linear mixing model of hyperspectral images: the spectrum of a pixel is the mean

@@ -1,12 +1,16 @@
 """Forecasts of a chaotic series, from a delay differential equation."""
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 from sklearn.utils import check_random_state
 
+from skproj._typing import Integer, Number, RandomState
 from skproj.datasets._arguments import check_arguments
 
 # The history before time 0 is constant, and differs from the fixed point 1 of the usual
@@ -28,19 +32,19 @@ RANGES = {
 
 
 def make_mackey_glass(
-    n_samples=1000,
-    n_lags=6,
+    n_samples: Integer = 1000,
+    n_lags: Integer = 6,
     *,
-    spacing=6,
-    horizon=6,
-    a=0.2,
-    b=0.1,
-    tau=17.0,
-    noise=0.0,
-    n_discarded=1000,
-    step=0.1,
-    random_state=None,
-):
+    spacing: Integer = 6,
+    horizon: Integer = 6,
+    a: Number = 0.2,
+    b: Number = 0.1,
+    tau: Number = 17.0,
+    noise: Number = 0.0,
+    n_discarded: Integer = 1000,
+    step: Number = 0.1,
+    random_state: RandomState = None,
+) -> Any:
     r"""Make a regression problem: to forecast the chaotic series of Mackey and Glass.
 
     .. math::

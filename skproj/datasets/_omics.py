@@ -1,11 +1,15 @@
 """Tables of counts like those of sequencing, with known markers."""
 
+from __future__ import annotations
+
 import inspect
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch, check_array
 
+from skproj._typing import ArrayLike, Integer, Number, RandomState
 from skproj.datasets._arguments import (
     DOCS,
     check_arguments,
@@ -45,33 +49,33 @@ BOOLEANS = ("counts", "as_frame", "return_X_y")
 
 @shared_docs(**DOCS)
 def make_omics(
-    n_samples=300,
-    n_features=5000,
-    n_classes=3,
-    n_markers=300,
+    n_samples: Integer = 300,
+    n_features: Integer = 5000,
+    n_classes: Integer = 3,
+    n_markers: Integer = 300,
     *,
-    n_joint_pairs=0,
-    shared_fraction=0.2,
-    effect_size=1.2,
-    heterogeneity=1.0,
-    weights=None,
-    label_noise=0.0,
-    median_count=20.0,
-    dispersion=0.3,
-    library_spread=0.2,
-    dropout=0.0,
-    n_blocks=None,
-    block_size=25,
-    block_correlation=0.5,
-    n_batches=1,
-    batch_strength=0.3,
-    batch_confounding=0.0,
-    counts=True,
-    dtype=np.float64,
-    as_frame=False,
-    return_X_y=False,
-    random_state=None,
-):
+    n_joint_pairs: Integer = 0,
+    shared_fraction: Number = 0.2,
+    effect_size: Number = 1.2,
+    heterogeneity: Number = 1.0,
+    weights: ArrayLike | None = None,
+    label_noise: Number = 0.0,
+    median_count: Number = 20.0,
+    dispersion: Number = 0.3,
+    library_spread: Number = 0.2,
+    dropout: Number = 0.0,
+    n_blocks: Integer | None = None,
+    block_size: Integer = 25,
+    block_correlation: Number = 0.5,
+    n_batches: Integer = 1,
+    batch_strength: Number = 0.3,
+    batch_confounding: Number = 0.0,
+    counts: bool = True,
+    dtype: Integer = np.float64,
+    as_frame: bool = False,
+    return_X_y: bool = False,
+    random_state: RandomState = None,
+) -> Any:
     r"""Draw a wide table of counts, like those of sequencing, with known markers.
 
     .. math::

@@ -1,11 +1,23 @@
 """Columns that carry no signal, added to real data."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_consistent_length
 
+from skproj._typing import Integer, Labels, RandomState, Table
 
-def add_probes(X, n_probes, *, feature_names=None, random_state=None):
+
+def add_probes(
+    X: Table,
+    n_probes: Integer,
+    *,
+    feature_names: Labels | None = None,
+    random_state: RandomState = None,
+) -> Any:
     """Widen a data set by permuted copies of its own columns.
 
     A probe has the distribution of a real column and no relation to anything else,

@@ -1,11 +1,15 @@
 """Survival times with known informative features."""
 
+from __future__ import annotations
+
 import inspect
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 from sklearn.utils import Bunch
 
+from skproj._typing import Integer, Number, RandomState
 from skproj.datasets._arguments import (
     DOCS,
     check_arguments,
@@ -31,18 +35,18 @@ MAX_LOG_TIME = 300.0
 
 @shared_docs(**DOCS)
 def make_survival(
-    n_samples=200,
-    n_features=1000,
-    n_informative=10,
+    n_samples: Integer = 200,
+    n_features: Integer = 1000,
+    n_informative: Integer = 10,
     *,
-    effect_size=0.5,
-    correlation=0.0,
-    block_size=10,
-    shape=1.0,
-    censoring=0.5,
-    return_X_y=False,
-    random_state=None,
-):
+    effect_size: Number = 0.5,
+    correlation: Number = 0.0,
+    block_size: Integer = 10,
+    shape: Number = 1.0,
+    censoring: Number = 0.5,
+    return_X_y: bool = False,
+    random_state: RandomState = None,
+) -> Any:
     r"""Draw survival times with proportional hazards, and known informative features.
 
     .. math::

@@ -1,5 +1,7 @@
 """Nonnegative matrix factorisation with factors of a given Hoyer sparsity."""
 
+from __future__ import annotations
+
 import numbers
 import warnings
 from functools import partial
@@ -16,6 +18,7 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 
+from skproj._typing import ArrayLike, Integer, Number, RandomState
 from skproj.decomposition._factorization import (
     Factorization,
     SparsityConstraint,
@@ -220,6 +223,13 @@ class GroupSparseNMF(
     0.7
     """
 
+    components_: np.ndarray
+    n_components_: int
+    reconstruction_err_: float
+    loss_curve_: list[float]
+    n_iter_: int
+    n_steps_: int
+
     _parameter_constraints: dict = {  # noqa: RUF012
         "n_components": [
             Interval(numbers.Integral, 1, None, closed="left"),
@@ -256,19 +266,19 @@ class GroupSparseNMF(
 
     def __init__(
         self,
-        n_components="auto",
+        n_components: Integer | str = "auto",
         *,
-        sparsity_W=None,
-        sparsity_H=None,
-        weights_W=None,
-        weights_H=None,
-        mode="group",
-        init=None,
-        max_iter=500,
-        tol=1e-4,
-        forget_factor=0.7,
-        random_state=None,
-    ):
+        sparsity_W: Number | None = None,
+        sparsity_H: Number | None = None,
+        weights_W: ArrayLike | None = None,
+        weights_H: ArrayLike | None = None,
+        mode: str = "group",
+        init: str | None = None,
+        max_iter: Integer = 500,
+        tol: Number = 1e-4,
+        forget_factor: Number = 0.7,
+        random_state: RandomState = None,
+    ) -> None:
         store_parameters(**locals())
 
     @shared_docs(**FIT_DOCS)

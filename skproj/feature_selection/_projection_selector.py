@@ -1,13 +1,18 @@
 """Feature selection by a linear model, or any model, projected onto a ball."""
 
+from __future__ import annotations
+
 import numbers
 import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from sklearn.base import MetaEstimatorMixin
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
+from skproj._typing import ArrayLike, Integer, Labels, Number
 from skproj.feature_selection._estimator_strategy import EstimatorStrategy
 from skproj.feature_selection._linear_selector import (
     DOCS,
@@ -205,6 +210,10 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     array(['worst texture'], dtype=object)
     """
 
+    eta_: float
+    n_iter_: int
+    estimator_: Any
+
     _parameter_constraints: dict = {  # noqa: RUF012
         **LinearSelector._parameter_constraints,
         "estimator": [HasMethods("fit"), None],
@@ -226,28 +235,28 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        eta=None,
-        n_features_to_select=None,
-        projection="l1inf",
-        loss="auto",
-        huber_epsilon=1.35,
-        l2_reg=0.0,
-        standardize=True,
-        fit_intercept=True,
-        class_weight=None,
-        positive=False,
-        feature_weights=None,
-        always_keep=None,
-        never_keep=None,
-        feature_groups=None,
-        prefit=False,
-        importance_getter="auto",
-        max_iter=1000,
-        tol=1e-4,
-        n_threads=1,
-    ):
+        eta: Number | None = None,
+        n_features_to_select: Integer | None = None,
+        projection: str | Callable[..., Any] = "l1inf",
+        loss: str | Callable[..., Any] = "auto",
+        huber_epsilon: Number = 1.35,
+        l2_reg: Number = 0.0,
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        class_weight: Mapping[Any, Any] | str | None = None,
+        positive: bool = False,
+        feature_weights: ArrayLike | None = None,
+        always_keep: Labels | None = None,
+        never_keep: Labels | None = None,
+        feature_groups: Labels | Mapping[Any, Any] | None = None,
+        prefit: bool = False,
+        importance_getter: str | Callable[..., Any] = "auto",
+        max_iter: Integer = 1000,
+        tol: Number = 1e-4,
+        n_threads: Integer = 1,
+    ) -> None:
         store_parameters(**locals())
 
     @shared_docs(**DOCS)

@@ -1,8 +1,12 @@
 """Choice of the radius by cross-validation along warm-started paths."""
 
+from __future__ import annotations
+
 import numbers
 import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
@@ -16,6 +20,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.parallel import delayed
 
+from skproj._typing import ArrayLike, Integer, Labels, Number, RandomState
 from skproj.blocks import RowBlocks
 from skproj.blocks._passes import run_together
 from skproj.feature_selection._linear_selector import (
@@ -256,6 +261,16 @@ class ProjectionFeatureSelectorCV(LinearSelector):
     [22, 23, 0, 2, 3, 7]
     """
 
+    eta_: float
+    best_score_: float
+    best_index_: int
+    etas_: np.ndarray
+    cv_results_: dict[str, np.ndarray]
+    n_features_range_: tuple[int, int]
+    n_splits_: int
+    loss_: str
+    n_iter_: int
+
     _parameter_constraints: dict = {  # noqa: RUF012
         **LinearSelector._parameter_constraints,
         "l2_reg": [Interval(numbers.Real, 0, None, closed="left"), "array-like"],
@@ -295,29 +310,29 @@ class ProjectionFeatureSelectorCV(LinearSelector):
 
     def __init__(
         self,
-        etas=30,
+        etas: ArrayLike | Integer | None = 30,
         *,
-        cv=None,
-        scoring=None,
-        keep_gain=0.95,
-        projection="l12",
-        loss="auto",
-        huber_epsilon=1.35,
-        l2_reg=0.0,
-        standardize=True,
-        fit_intercept=True,
-        class_weight=None,
-        positive=False,
-        feature_weights=None,
-        always_keep=None,
-        never_keep=None,
-        feature_groups=None,
-        max_iter=1000,
-        tol=1e-4,
-        n_jobs=None,
-        n_threads=1,
-        random_state=None,
-    ):
+        cv: Any = None,
+        scoring: str | Callable[..., Any] | None = None,
+        keep_gain: Number | str = 0.95,
+        projection: str | Callable[..., Any] = "l12",
+        loss: str | Callable[..., Any] = "auto",
+        huber_epsilon: Number = 1.35,
+        l2_reg: Number | ArrayLike = 0.0,
+        standardize: bool = True,
+        fit_intercept: bool = True,
+        class_weight: Mapping[Any, Any] | str | None = None,
+        positive: bool = False,
+        feature_weights: ArrayLike | None = None,
+        always_keep: Labels | None = None,
+        never_keep: Labels | None = None,
+        feature_groups: Labels | Mapping[Any, Any] | None = None,
+        max_iter: Integer = 1000,
+        tol: Number = 1e-4,
+        n_jobs: Integer | None = None,
+        n_threads: Integer = 1,
+        random_state: RandomState = None,
+    ) -> None:
         store_parameters(**locals())
 
     @shared_docs(**DOCS)

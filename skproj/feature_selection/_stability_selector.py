@@ -1,7 +1,10 @@
 """Selection of the features that another selector keeps on most halves of the data."""
 
+from __future__ import annotations
+
 import numbers
 import warnings
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
@@ -19,6 +22,7 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
+from skproj._typing import Integer, Labels, Number, RandomState
 from skproj.blocks._passes import look_again
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin
@@ -230,6 +234,18 @@ class StabilitySelector(
     1.28
     """
 
+    selection_probabilities_: np.ndarray
+    path_probabilities_: np.ndarray
+    threshold_: float
+    expected_false_selections_: float
+    q_values_: np.ndarray
+    scores_: np.ndarray
+    mean_n_features_: float
+    stability_: float
+    stability_interval_: np.ndarray
+    supports_: np.ndarray
+    feature_importances_: np.ndarray
+
     _parameter_constraints: dict = {  # noqa: RUF012
         "estimator": [HasMethods("fit"), None],
         "n_pairs": [Interval(numbers.Integral, 1, None, closed="left"), None],
@@ -270,18 +286,18 @@ class StabilitySelector(
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        n_pairs=None,
-        param_name=None,
-        param_values=None,
-        threshold=None,
-        max_false_selections=None,
-        fdr=None,
-        stratify="auto",
-        n_jobs=None,
-        random_state=None,
-    ):
+        n_pairs: Integer | None = None,
+        param_name: str | None = None,
+        param_values: Labels | None = None,
+        threshold: Number | None = None,
+        max_false_selections: Number | None = None,
+        fdr: Number | None = None,
+        stratify: Any = "auto",
+        n_jobs: Integer | None = None,
+        random_state: RandomState = None,
+    ) -> None:
         store_parameters(**locals())
 
     @shared_docs(**DOCS)

@@ -1,5 +1,7 @@
 """Cox model of survival times with a quadratic penalty."""
 
+from __future__ import annotations
+
 from numbers import Real
 from typing import ClassVar
 
@@ -8,8 +10,9 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.sparsefuncs import min_max_axis
-from sklearn.utils.validation import check_consistent_length, validate_data
+from sklearn.utils.validation import check_consistent_length
 
+from skproj._typing import Number
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._cox import SurvivalPredictionMixin, breslow
 from skproj.linear_model._losses import TIES
@@ -17,7 +20,12 @@ from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._moments import normalized_weights, unit_factors
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import read_times
-from skproj.utils._validation import _check_sample_weight, atomic_fit, check_is_fitted
+from skproj.utils._validation import (
+    _check_sample_weight,
+    atomic_fit,
+    check_is_fitted,
+    validate_data,
+)
 
 # It ends at this size of the gradient of the mean loss.
 TOL, MAX_ITER = 1e-9, 1000
@@ -91,6 +99,12 @@ class CoxRidge(
     (2, 2)
     """
 
+    coef_: np.ndarray
+    intercept_: float
+    event_times_: np.ndarray
+    log_cumulative_hazard_: np.ndarray
+    n_iter_: int
+
     _parameter_constraints: ClassVar = {
         "alpha": [Interval(Real, 0.0, None, closed="left"), None],
         "ties": [StrOptions({"breslow", "efron"})],
@@ -100,7 +114,7 @@ class CoxRidge(
         ("coef_", "event_times_", "intercept_", "log_cumulative_hazard_", "n_iter_"),
     )
 
-    def __init__(self, alpha=None, *, ties="breslow"):
+    def __init__(self, alpha: Number | None = None, *, ties: str = "breslow") -> None:
         self.alpha = alpha
         self.ties = ties
 

@@ -1,8 +1,11 @@
 """Concordance, Brier score and Kaplan-Meier estimate of survival times."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
+from skproj._typing import ArrayLike, Number
 from skproj.utils._docs import shared_docs
 from skproj.utils._survival import join_survival, read_survival
 
@@ -57,8 +60,13 @@ DOCS = {
 
 @shared_docs(**DOCS)
 def concordance_index_censored(
-    event_indicator, event_time, estimate, tied_tol=1e-8, *, sample_weight=None
-):
+    event_indicator: ArrayLike,
+    event_time: ArrayLike,
+    estimate: ArrayLike,
+    tied_tol: Number = 1e-8,
+    *,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[float, int, int, int, int]:
     """Compute Harrell's concordance index.
 
     A pair of samples is comparable if the earlier time is that of an event; a censored
@@ -95,15 +103,15 @@ def concordance_index_censored(
 
 @shared_docs(**DOCS)
 def concordance_index_ipcw(
-    survival_train,
-    survival_test,
-    estimate,
-    tau=None,
-    tied_tol=1e-8,
+    survival_train: ArrayLike,
+    survival_test: ArrayLike,
+    estimate: ArrayLike,
+    tau: Number | None = None,
+    tied_tol: Number = 1e-8,
     *,
-    sample_weight=None,
-    sample_weight_train=None,
-):
+    sample_weight: ArrayLike | None = None,
+    sample_weight_train: ArrayLike | None = None,
+) -> tuple[float, int, int, int, int]:
     """Compute Uno's concordance index.
 
     The pairs are those of :func:`concordance_index_censored`, with the inverse of the
@@ -141,14 +149,14 @@ def concordance_index_ipcw(
 
 @shared_docs(**DOCS)
 def integrated_brier_score(
-    survival_train,
-    survival_test,
-    estimate,
-    times,
+    survival_train: ArrayLike,
+    survival_test: ArrayLike,
+    estimate: ArrayLike,
+    times: ArrayLike,
     *,
-    sample_weight=None,
-    sample_weight_train=None,
-):
+    sample_weight: ArrayLike | None = None,
+    sample_weight_train: ArrayLike | None = None,
+) -> float:
     r"""Compute the Brier score of predicted survival, averaged over times.
 
     .. math::
@@ -215,7 +223,13 @@ def integrated_brier_score(
 
 
 @shared_docs(**DOCS)
-def kaplan_meier_estimator(event, time_exit, *, reverse=False, sample_weight=None):
+def kaplan_meier_estimator(
+    event: ArrayLike,
+    time_exit: ArrayLike,
+    *,
+    reverse: bool = False,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Estimate the probability of survival.
 
     It is the product of the shares of samples without an event among those at risk, at

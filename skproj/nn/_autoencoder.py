@@ -1,14 +1,22 @@
 """Sparse supervised autoencoders: a classifier and a regressor."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import torch
 from scipy.special import softmax
 
+from skproj._typing import ArrayLike, HasArray, Integer, Labels, Number, RandomState
 from skproj.nn._base_autoencoder import (
     CLASSIFICATION_NOISE,
     REGRESSION_NOISE,
     BaseSparseAutoencoder,
 )
 from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._schedule import SparsificationSchedule
 from skproj.nn._survival_targets import SurvivalMixin
 from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
 from skproj.nn._training._objectives import (
@@ -113,27 +121,27 @@ class SparseSupervisedAutoencoder(NetworkClassifierMixin, BaseSparseAutoencoder)
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: Integer | Sequence[Integer] | HasArray = (100,),
         *,
-        eta=None,
-        n_features_to_select=None,
-        projection="bilevel_l1inf",
-        feature_weights=None,
-        always_keep=None,
-        never_keep=None,
-        feature_groups=None,
-        standardize=True,
-        loss="cross_entropy",
-        activation="silu",
-        schedule="consensus",
-        max_epochs=20,
-        class_weight=None,
-        calibrate=False,
-        device="auto",
-        n_threads=1,
-        random_state=None,
-        verbose=False,
-    ):
+        eta: Number | None = None,
+        n_features_to_select: Integer | None = None,
+        projection: str | Callable[..., Any] = "bilevel_l1inf",
+        feature_weights: ArrayLike | None = None,
+        always_keep: Labels | None = None,
+        never_keep: Labels | None = None,
+        feature_groups: Labels | Mapping[Any, Any] | None = None,
+        standardize: bool = True,
+        loss: str | Callable[..., Any] = "cross_entropy",
+        activation: str = "silu",
+        schedule: str | SparsificationSchedule = "consensus",
+        max_epochs: Integer = 20,
+        class_weight: Mapping[Any, Any] | str | None = None,
+        calibrate: bool = False,
+        device: str | torch.device = "auto",
+        n_threads: Integer = 1,
+        random_state: RandomState = None,
+        verbose: bool = False,
+    ) -> None:
         store_parameters(**locals())
 
     _code_is_logits = True
@@ -270,25 +278,25 @@ class SparseSupervisedAutoencoderRegressor(
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: Integer | Sequence[Integer] | HasArray = (100,),
         *,
-        eta=None,
-        n_features_to_select=None,
-        projection="bilevel_l1inf",
-        feature_weights=None,
-        always_keep=None,
-        never_keep=None,
-        feature_groups=None,
-        standardize=True,
-        loss="squared_error",
-        activation="silu",
-        schedule="consensus",
-        max_epochs=20,
-        device="auto",
-        n_threads=1,
-        random_state=None,
-        verbose=False,
-    ):
+        eta: Number | None = None,
+        n_features_to_select: Integer | None = None,
+        projection: str | Callable[..., Any] = "bilevel_l1inf",
+        feature_weights: ArrayLike | None = None,
+        always_keep: Labels | None = None,
+        never_keep: Labels | None = None,
+        feature_groups: Labels | Mapping[Any, Any] | None = None,
+        standardize: bool = True,
+        loss: str | Callable[..., Any] = "squared_error",
+        activation: str = "silu",
+        schedule: str | SparsificationSchedule = "consensus",
+        max_epochs: Integer = 20,
+        device: str | torch.device = "auto",
+        n_threads: Integer = 1,
+        random_state: RandomState = None,
+        verbose: bool = False,
+    ) -> None:
         store_parameters(**locals())
 
     def _prediction_loss(self):

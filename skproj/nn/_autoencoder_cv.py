@@ -1,18 +1,25 @@
 """Sparse supervised autoencoder that chooses its radius by cross-validation."""
 
+from __future__ import annotations
+
 import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 
+from skproj._typing import ArrayLike, HasArray, Integer, Labels, RandomState
 from skproj.blocks import RowBlocks
 from skproj.linear_model._substitutes import find_substitutes
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._autoencoder_folds import as_indices, train_side_by_side
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._schedule import SparsificationSchedule
 from skproj.nn._targets import relative_weights
 from skproj.nn._training._tensors import torch_threads
 from skproj.utils._docs import shared_docs
@@ -145,6 +152,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     True
     """
 
+    best_index_: int
+    best_score_: float
+    cv_results_: dict[str, np.ndarray]
+    etas_: np.ndarray
+    n_features_path_: np.ndarray
+    importances_path_: np.ndarray
+
     _parameter_constraints: dict = {  # noqa: RUF012
         **SparseSupervisedAutoencoder._parameter_constraints,
         "etas": ["array-like", None],
@@ -181,29 +195,29 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: Integer | Sequence[Integer] | HasArray = (100,),
         *,
-        etas=None,
-        cv=None,
-        scoring=None,
-        selection_rule="parsimonious",
-        projection="bilevel_l1inf",
-        feature_weights=None,
-        always_keep=None,
-        never_keep=None,
-        feature_groups=None,
-        standardize=True,
-        loss="cross_entropy",
-        activation="silu",
-        schedule="consensus",
-        max_epochs=20,
-        class_weight=None,
-        calibrate=True,
-        device="auto",
-        n_threads=1,
-        random_state=None,
-        verbose=False,
-    ):
+        etas: ArrayLike | None = None,
+        cv: Any = None,
+        scoring: str | Callable[..., Any] | None = None,
+        selection_rule: str = "parsimonious",
+        projection: str | Callable[..., Any] = "bilevel_l1inf",
+        feature_weights: ArrayLike | None = None,
+        always_keep: Labels | None = None,
+        never_keep: Labels | None = None,
+        feature_groups: Labels | Mapping[Any, Any] | None = None,
+        standardize: bool = True,
+        loss: str | Callable[..., Any] = "cross_entropy",
+        activation: str = "silu",
+        schedule: str | SparsificationSchedule = "consensus",
+        max_epochs: Integer = 20,
+        class_weight: Mapping[Any, Any] | str | None = None,
+        calibrate: bool = True,
+        device: str | torch.device = "auto",
+        n_threads: Integer = 1,
+        random_state: RandomState = None,
+        verbose: bool = False,
+    ) -> None:
         super().__init__()
         store_parameters(**locals())
 

@@ -141,6 +141,15 @@ class BaseSparseAutoencoder(
 ):
     """An autoencoder whose latent code predicts and whose first layer is projected."""
 
+    eta_: float
+    encoder_weights_: np.ndarray
+    feature_importances_: np.ndarray
+    reconstruction_error_: np.ndarray
+    n_selected_features_: int
+    loss_curve_: list[float]
+    n_iter_: int
+    module_: torch.nn.Module
+
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseNetwork._parameter_constraints,
         "eta": [Interval(numbers.Real, 0, None, closed="right"), None],

@@ -5,6 +5,7 @@ import warnings
 from abc import abstractmethod
 
 import numpy as np
+import torch
 
 from skproj.nn._base_network import (
     DIFFERENT_NETWORK,
@@ -28,6 +29,18 @@ from skproj.utils._validation import (
 
 class BaseSparseMLP(BaseNetwork):
     """A multilayer perceptron with an l1 weight that makes it as sparse as asked."""
+
+    alpha_: float | np.ndarray
+    sparsity_: float
+    layer_sparsities_: np.ndarray
+    search_history_: dict[str, np.ndarray]
+    n_search_iter_: int
+    coefs_: list[np.ndarray]
+    intercepts_: list[np.ndarray]
+    n_layers_: int
+    n_outputs_: int
+    loss_curve_: list[float]
+    module_: torch.nn.Sequential
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseNetwork._parameter_constraints,

@@ -1,8 +1,15 @@
 """Multilayer perceptrons at a prescribed sparsity: a classifier and a regressor."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import torch
 from scipy.special import expit, softmax
 
+from skproj._typing import ArrayLike, HasArray, Integer, Number, RandomState
 from skproj.nn._base_mlp import BaseSparseMLP
 from skproj.nn._docs import MLP_DOCS
 from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
@@ -79,32 +86,32 @@ class SparseMLPClassifier(NetworkClassifierMixin, BaseSparseMLP):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: Integer | Sequence[Integer] | HasArray = (100,),
         *,
-        target_sparsity=0.9,
-        alpha=None,
-        penalty="l1",
-        sparsity_tol=0.01,
-        max_search_iter=20,
-        trim=True,
-        debias=True,
-        activation="relu",
-        solver="adam",
-        max_epochs=100,
-        batch_size="auto",
-        learning_rate_init="auto",
-        weight_decay=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        class_weight=None,
-        warm_start=False,
-        device="auto",
-        n_threads=1,
-        random_state=None,
-        verbose=False,
-    ):
+        target_sparsity: Number | ArrayLike = 0.9,
+        alpha: Number | ArrayLike | None = None,
+        penalty: str = "l1",
+        sparsity_tol: Number = 0.01,
+        max_search_iter: Integer = 20,
+        trim: bool = True,
+        debias: bool = True,
+        activation: str = "relu",
+        solver: str = "adam",
+        max_epochs: Integer = 100,
+        batch_size: Integer | str = "auto",
+        learning_rate_init: Number | str = "auto",
+        weight_decay: Number = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: Number = 0.1,
+        n_iter_no_change: Integer = 10,
+        tol: Number = 1e-4,
+        class_weight: Mapping[Any, Any] | str | None = None,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        n_threads: Integer = 1,
+        random_state: RandomState = None,
+        verbose: bool = False,
+    ) -> None:
         store_parameters(**locals())
 
     def _n_network_outputs(self, encoded):
@@ -189,32 +196,32 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
+        hidden_layer_sizes: Integer | Sequence[Integer] | HasArray = (100,),
         *,
-        target_sparsity=0.9,
-        alpha=None,
-        penalty="l1",
-        sparsity_tol=0.01,
-        max_search_iter=20,
-        trim=True,
-        debias=True,
-        loss="squared_error",
-        activation="relu",
-        solver="adam",
-        max_epochs=100,
-        batch_size="auto",
-        learning_rate_init="auto",
-        weight_decay=0.0,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        warm_start=False,
-        device="auto",
-        n_threads=1,
-        random_state=None,
-        verbose=False,
-    ):
+        target_sparsity: Number | ArrayLike = 0.9,
+        alpha: Number | ArrayLike | None = None,
+        penalty: str = "l1",
+        sparsity_tol: Number = 0.01,
+        max_search_iter: Integer = 20,
+        trim: bool = True,
+        debias: bool = True,
+        loss: str | Callable[..., Any] = "squared_error",
+        activation: str = "relu",
+        solver: str = "adam",
+        max_epochs: Integer = 100,
+        batch_size: Integer | str = "auto",
+        learning_rate_init: Number | str = "auto",
+        weight_decay: Number = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: Number = 0.1,
+        n_iter_no_change: Integer = 10,
+        tol: Number = 1e-4,
+        warm_start: bool = False,
+        device: str | torch.device = "auto",
+        n_threads: Integer = 1,
+        random_state: RandomState = None,
+        verbose: bool = False,
+    ) -> None:
         store_parameters(**locals())
 
     def _loss(self, encoded):

@@ -1,9 +1,12 @@
 """Settings of the training of an autoencoder, from dense to sparse."""
 
+from __future__ import annotations
+
 import numbers
 
 from sklearn.base import BaseEstimator
 
+from skproj._typing import Integer, Number
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._state import store_parameters
 from skproj.utils._validation import Interval, StrOptions
@@ -98,16 +101,16 @@ class SparsificationSchedule(DocumentationLink, BaseEstimator):
 
     def __init__(
         self,
-        kind="consensus",
+        kind: str = "consensus",
         *,
-        keep_fraction=0.7,
-        rewind=False,
-        batch_size="auto",
-        learning_rate_init=0.004,
-        input_noise="auto",
-        final_noise="auto",
-        reconstruction_weight=0.0,
-    ):
+        keep_fraction: Number = 0.7,
+        rewind: bool = False,
+        batch_size: Integer | str = "auto",
+        learning_rate_init: Number = 0.004,
+        input_noise: Number | str = "auto",
+        final_noise: Number | str = "auto",
+        reconstruction_weight: Number = 0.0,
+    ) -> None:
         store_parameters(**locals())
 
     def _resolved(self, input_noise, final_noise):

@@ -1,10 +1,13 @@
 """Bi-level projections: a budget for the groups, then one for each group."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from functools import partial
 
 from skproj._kernels import _groups
-from skproj.projection._docs import documented
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     INSIDE,
     GroupMap,
@@ -46,10 +49,16 @@ BILEVEL = {
 }
 
 
-@documented("bilevel")
+@array_function("bilevel")
 def projection_bilevel_l11_ball(
-    X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array onto the l1,1 ball in two levels.
 
     .. math::
@@ -78,10 +87,16 @@ def projection_bilevel_l11_ball(
     return project(X, radius, solver, axis, out, n_threads, return_threshold)
 
 
-@documented("bilevel")
+@array_function("bilevel")
 def projection_bilevel_l1inf_ball(
-    X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array onto the l1,inf ball in two levels.
 
     .. math::

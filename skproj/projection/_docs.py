@@ -3,7 +3,9 @@
 import functools
 import inspect
 import re
+from collections.abc import Callable
 
+from skproj._typing import Params, Result
 from skproj.utils._docs import REFERENCES
 
 _LISTS = ("Parameters", "Returns", "Raises", "See Also")
@@ -94,7 +96,7 @@ def documented(*families, **related):
     return fill
 
 
-def alias(function, name):
+def alias(function: Callable[Params, Result], name: str) -> Callable[Params, Result]:
     """Make another name of a function, as its docstring says."""
 
     @functools.wraps(function)
@@ -199,7 +201,9 @@ Returns
 -------
 P : ndarray or sparse matrix of the shape and dtype of `X`
     The projection. Empty arrays come back empty. It is sparse if `X` is, in CSC if
-    `X` is and in CSR otherwise, and stores no zeros.
+    `X` is and in CSR otherwise, and stores no zeros. An array of another library,
+    such as a tensor of PyTorch, gives one of that library, and so do `out` and
+    arrays of thresholds.
 
 Raises
 ------
@@ -212,7 +216,9 @@ _DENSE_PROJECTION = sections("""
 Returns
 -------
 P : ndarray of the shape and dtype of `X`
-    The projection. Empty arrays come back empty.
+    The projection. Empty arrays come back empty. An array of another library, such
+    as a tensor of PyTorch, gives one of that library, and so do `out` and arrays of
+    thresholds.
 """)
 _PROJECTION_OF_SLICES = sections("""
 Parameters

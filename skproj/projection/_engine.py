@@ -27,6 +27,7 @@ from skproj.projection._layout import (
     same_view,
 )
 from skproj.projection._policy import (
+    AT_ONCE,
     DEFAULT_PARALLEL_MIN_SIZE,
     DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS,
     PARALLEL_MIN_SIZE,
@@ -211,6 +212,8 @@ class Solver(NamedTuple):
     batched : whether each group is projected on its own, so that the threshold is an
         array (and the radius that `solve` sees, if groups are scaled).
     fill : whether the result may be larger than X, because it adds up to the radius.
+    at_once : kernel that does all of it for a small array, or None:
+        ``at_once(entries, radius, low, high, out) -> threshold``.
     """
 
     solve: Callable
@@ -218,6 +221,7 @@ class Solver(NamedTuple):
     and_largest: bool = False
     batched: bool = False
     fill: bool = False
+    at_once: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -301,12 +305,15 @@ class Ball:
         """
         if not self.grouped:
             axis = None
+        if type(X) is not np.ndarray:  # it may be an array of another library
+            options = {"axis": axis, "out": out, "n_threads": n_threads}
+            return self.projection(X, radius, **options)
         return project(X, radius, self.solver, axis, out, n_threads, False)
 
 
 def project(X, radius, solver, axis, out, n_threads, return_threshold):
     """Check the arguments, let a `Solver` find the map, then write the result."""
-    solve, norm, and_largest, batched, fill = solver
+    solve, norm, and_largest, batched, fill, at_once = solver
     X = check_array(X, accept_sparse=True)
     radius = check_radius(radius)
     axes = check_axis(axis, X.ndim)
@@ -318,8 +325,12 @@ def project(X, radius, solver, axis, out, n_threads, return_threshold):
     if is_sparse:
         matrix, groups = groups_of_copy(X, axes)
     else:
-        if out is not None and not same_view(X, out) and np.may_share_memory(X, out):
+        if out is not None and np.may_share_memory(X, out) and not same_view(X, out):
             X = X.copy()
+        if at_once is not None and 0 < X.size <= AT_ONCE and radius > 0.0:
+            result = _project_at_once(X, radius, at_once, axes, out)
+            if result is not None:
+                return result if return_threshold else result[0]
         groups = groups_of(X, axes) if X.size > 0 else None
     if X.size == 0:
         group_map = INSIDE
@@ -364,6 +375,27 @@ def project(X, radius, solver, axis, out, n_threads, return_threshold):
     thresholds = np.empty(shape)
     thresholds.flat = threshold
     return out, thresholds if shape else float(thresholds)
+
+
+def _project_at_once(X, radius, at_once, axes, out):
+    """Project a small array with one call of a kernel.
+
+    Returns the result and the threshold, or None where it takes more than that: the
+    strides differ, or the sums are beyond what can be computed without scaling.
+    """
+    if out is None:
+        out = np.empty_like(X)
+    if X.strides != out.strides:
+        return None
+    groups, target = as_groups(X, axes), as_groups(out, axes)
+    if groups is None or target is None or groups.shape[1] == 1:
+        return None
+    threshold = at_once(groups, radius, SAFE_RANGE[0], SAFE_FLOAT32, target)
+    if threshold != threshold:
+        return None
+    if threshold == 0.0 and out is not X:
+        np.copyto(out, X)
+    return out, threshold
 
 
 def _scaled_down(radius, exponent):

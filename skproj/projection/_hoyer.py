@@ -1,12 +1,16 @@
 """Group sparse projection: vectors that share an average Hoyer sparsity."""
 
+from __future__ import annotations
+
 import math
 import numbers
+from typing import Literal
 
 import numpy as np
 
 from skproj._kernels import _hoyer
-from skproj.projection._docs import documented
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import threads_for
 from skproj.projection._hoyer_solver import HoyerOptions, project_vectors, sparsities
 from skproj.projection._hoyer_vectors import Vectors, starts_of
@@ -136,8 +140,10 @@ def _vectors_of_list(arrays, weights):
 # Public functions
 
 
-@documented("vectors")
-def hoyer_sparsity(X, axis=0, weights=None):
+@array_function("vectors")
+def hoyer_sparsity(
+    X: ArrayLike, axis: Axis = 0, weights: ArrayLike | None = None
+) -> Projected:
     r"""Compute the Hoyer sparsity of each vector of a group.
 
     .. math::
@@ -204,22 +210,22 @@ def _check_ragged(X, axis, weights):
     return arrays, _vectors_of_list(arrays, weights)
 
 
-@documented("vectors")
+@array_function("vectors")
 def projection_hoyer(
-    X,
-    sparsity,
+    X: ArrayLike,
+    sparsity: Number,
     *,
-    axis=0,
-    weights=None,
-    per_vector=False,
-    target="hoyer",
-    scale="ls",
-    objective="surrogate",
-    out=None,
-    n_threads=None,
-    return_multiplier=False,
-    start=None,
-):
+    axis: Axis = 0,
+    weights: ArrayLike | None = None,
+    per_vector: bool = False,
+    target: Literal["hoyer", "zeros"] = "hoyer",
+    scale: Literal["ls", "keep_l2"] = "ls",
+    objective: Literal["surrogate", "ls"] = "surrogate",
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_multiplier: bool = False,
+    start: Number | None = None,
+) -> Projected:
     r"""Give a group of vectors an average Hoyer sparsity.
 
     .. math::

@@ -1,12 +1,15 @@
 """The l1 ball and the simplex."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import numpy as np
 from scipy.sparse import issparse
 
 from skproj._kernels import _groups
-from skproj.projection._docs import documented
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     INSIDE,
     Ball,
@@ -50,10 +53,16 @@ ONTO_SIMPLEX = Solver(
 )
 
 
-@documented("dense slices", "threshold search")
+@array_function("dense slices", "threshold search")
 def projection_simplex(
-    X, radius=1.0, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number = 1.0,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto the simplex.
 
     .. math::
@@ -101,10 +110,16 @@ def projection_simplex(
     return project(X, radius, ONTO_SIMPLEX, axis, out, n_threads, return_threshold)
 
 
-@documented("slices", "threshold search")
+@array_function("slices", "threshold search")
 def projection_l1_ball(
-    X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto the l1 ball.
 
     .. math::
@@ -136,8 +151,10 @@ def projection_l1_ball(
     return project(X, radius, ONTO_L1, axis, out, n_threads, return_threshold)
 
 
-@documented("norm of groups", ball="projection_bilevel_l11_ball", dual="norm_linf")
-def norm_l11(X, *, axis=0, n_threads=None):
+@array_function("norm of groups", ball="projection_bilevel_l11_ball", dual="norm_linf")
+def norm_l11(
+    X: ArrayLike, *, axis: Axis = 0, n_threads: Integer | None = None
+) -> float:
     r"""Compute the l1,1 norm: the sum of the absolute values.
 
     .. math::
@@ -161,8 +178,14 @@ def _solve_prox_l1(groups, norms, alpha, n_threads):
 PROX_L1 = Solver(_solve_prox_l1, _groups.LINF, batched=True)
 
 
-@documented("prox", "any shape", projection="projection_l1_ball")
-def prox_l1(X, alpha, *, out=None, n_threads=None):
+@array_function("prox", "any shape", projection="projection_l1_ball")
+def prox_l1(
+    X: ArrayLike,
+    alpha: Number,
+    *,
+    out: Out = None,
+    n_threads: Integer | None = None,
+) -> Projected:
     r"""Apply the proximity operator of the l1 norm.
 
     .. math::

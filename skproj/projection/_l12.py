@@ -1,12 +1,16 @@
 """The l1,2 ball (group lasso): projection, norms and proximity operator."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._bilevel import BILEVEL, project_each_group
-from skproj.projection._docs import alias, documented
+from skproj.projection._docs import alias
 from skproj.projection._engine import Ball, Solver, project
 from skproj.projection._layout import check_radius
 from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
@@ -14,10 +18,16 @@ from skproj.projection._norms import mixed_norm, rescale_unsafe_norms
 ONTO_L12 = BILEVEL[_groups.L2]
 
 
-@documented("groups")
+@array_function("groups")
 def projection_l12_ball(
-    X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array onto the l1,2 ball (group lasso).
 
     .. math::
@@ -63,8 +73,10 @@ def projection_l12_ball(
 projection_bilevel_l12_ball = alias(projection_l12_ball, "projection_bilevel_l12_ball")
 
 
-@documented("norm of groups", ball="projection_l12_ball", dual="norm_linf2")
-def norm_l12(X, *, axis=0, n_threads=None):
+@array_function("norm of groups", ball="projection_l12_ball", dual="norm_linf2")
+def norm_l12(
+    X: ArrayLike, *, axis: Axis = 0, n_threads: Integer | None = None
+) -> float:
     r"""Compute the l1,2 norm: the sum of the l2 norms of the groups.
 
     .. math::
@@ -77,8 +89,10 @@ def norm_l12(X, *, axis=0, n_threads=None):
     return mixed_norm(X, _groups.L2, np.sum, axis, n_threads)
 
 
-@documented("norm of groups", dual="norm_l12")
-def norm_linf2(X, *, axis=0, n_threads=None):
+@array_function("norm of groups", dual="norm_l12")
+def norm_linf2(
+    X: ArrayLike, *, axis: Axis = 0, n_threads: Integer | None = None
+) -> float:
     r"""Compute the linf,2 norm: the largest l2 norm of a group.
 
     .. math::
@@ -100,8 +114,15 @@ def _solve_prox_l12(groups, norms, alpha, n_threads):
 PROX_L12 = Solver(_solve_prox_l12, _groups.L2, batched=True)
 
 
-@documented("prox", projection="projection_l12_ball", norm="norm_l12")
-def prox_l12(X, alpha, *, axis=0, out=None, n_threads=None):
+@array_function("prox", projection="projection_l12_ball", norm="norm_l12")
+def prox_l12(
+    X: ArrayLike,
+    alpha: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+) -> Projected:
     r"""Apply the proximity operator of the l1,2 norm.
 
     .. math::

@@ -1,9 +1,12 @@
 """The l1,inf ball: exact projection, norms, and proximity operators."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from skproj._kernels import _groups, _l1inf
-from skproj.projection._docs import documented
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     INSIDE,
     Ball,
@@ -60,13 +63,21 @@ def _solve_large(groups, norms, radius, low, levels, n_threads):
     return _l1inf.l1inf_levels(groups, norms, radius, low, guess, levels, n_threads)
 
 
-ONTO_L1INF = Solver(solve_l1inf, _groups.L1, and_largest=True)
+ONTO_L1INF = Solver(
+    solve_l1inf, _groups.L1, and_largest=True, at_once=_l1inf.project_l1inf
+)
 
 
-@documented("groups")
+@array_function("groups")
 def projection_l1inf_ball(
-    X, radius, *, axis=0, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array onto the l1,inf ball, exactly.
 
     .. math::
@@ -119,8 +130,10 @@ def projection_l1inf_ball(
     return project(X, radius, ONTO_L1INF, axis, out, n_threads, return_threshold)
 
 
-@documented("norm of groups", ball="projection_l1inf_ball", dual="norm_linf1")
-def norm_l1inf(X, *, axis=0, n_threads=None):
+@array_function("norm of groups", ball="projection_l1inf_ball", dual="norm_linf1")
+def norm_l1inf(
+    X: ArrayLike, *, axis: Axis = 0, n_threads: Integer | None = None
+) -> float:
     r"""Compute the l1,inf norm: the sum of the maxima of the groups.
 
     .. math::
@@ -133,8 +146,10 @@ def norm_l1inf(X, *, axis=0, n_threads=None):
     return mixed_norm(X, _groups.LINF, np.sum, axis, n_threads)
 
 
-@documented("norm of groups", dual="norm_l1inf")
-def norm_linf1(X, *, axis=0, n_threads=None):
+@array_function("norm of groups", dual="norm_l1inf")
+def norm_linf1(
+    X: ArrayLike, *, axis: Axis = 0, n_threads: Integer | None = None
+) -> float:
     r"""Compute the linf,1 norm: the largest l1 norm of a group.
 
     .. math::
@@ -165,8 +180,15 @@ PROX_L1INF = Solver(_solve_prox_l1inf, _groups.L1, batched=True)
 PROX_LINF1 = Solver(_solve_prox_linf1, _groups.L1, and_largest=True)
 
 
-@documented("prox", projection="projection_l1inf_ball", norm="norm_l1inf")
-def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
+@array_function("prox", projection="projection_l1inf_ball", norm="norm_l1inf")
+def prox_l1inf(
+    X: ArrayLike,
+    alpha: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+) -> Projected:
     r"""Apply the proximity operator of the l1,inf norm.
 
     .. math::
@@ -191,8 +213,15 @@ def prox_l1inf(X, alpha, *, axis=0, out=None, n_threads=None):
     return project(X, alpha, PROX_L1INF, axis, out, n_threads, False)
 
 
-@documented("prox", norm="norm_linf1")
-def prox_linf1(X, alpha, *, axis=0, out=None, n_threads=None):
+@array_function("prox", norm="norm_linf1")
+def prox_linf1(
+    X: ArrayLike,
+    alpha: Number,
+    *,
+    axis: Axis = 0,
+    out: Out = None,
+    n_threads: Integer | None = None,
+) -> Projected:
     r"""Apply the proximity operator of the linf,1 norm.
 
     .. math::

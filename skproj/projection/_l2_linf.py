@@ -1,12 +1,15 @@
 """The l2 and the l_inf ball, which make nothing zero."""
 
+from __future__ import annotations
+
 from functools import partial
 
 import numpy as np
 
 from skproj._kernels import _groups
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._bilevel import project_each_group
-from skproj.projection._docs import documented
 from skproj.projection._engine import INSIDE, Ball, Solver, project
 from skproj.projection._l1 import norm_l11
 from skproj.projection._norms import l2_of_all, linf_of_all, rescale_unsafe_norms
@@ -26,10 +29,16 @@ ONTO_L2 = Solver(partial(_solve, norm=_groups.L2), _groups.L2, batched=True)
 ONTO_LINF = Solver(partial(_solve, norm=_groups.LINF), _groups.LINF, batched=True)
 
 
-@documented("slices")
+@array_function("slices")
 def projection_l2_ball(
-    X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto the l2 ball.
 
     .. math::
@@ -68,10 +77,16 @@ def projection_l2_ball(
     return project(X, radius, ONTO_L2, axis, out, n_threads, return_threshold)
 
 
-@documented("slices")
+@array_function("slices")
 def projection_linf_ball(
-    X, radius, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto the l_inf ball.
 
     .. math::

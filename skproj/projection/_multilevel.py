@@ -1,9 +1,14 @@
 """Multi-level projections of tensors: from the outer norm inwards, level by level."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 
+from skproj._typing import ArrayLike, Axes, Integer, Number, Out, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._bilevel import BILEVEL, project_each_group
-from skproj.projection._docs import documented
 from skproj.projection._engine import INSIDE, Solver, project
 from skproj.projection._l1 import ONTO_L1
 from skproj.projection._l2_linf import ONTO_L2, ONTO_LINF
@@ -63,17 +68,17 @@ def _without(axes, removed):
     return [tuple(i - sum(j < i for j in removed) for i in level) for level in axes]
 
 
-@documented("levels")
+@array_function("levels")
 def projection_multilevel(
-    X,
-    radius,
-    norms=(1, np.inf, np.inf),
+    X: ArrayLike,
+    radius: Number,
+    norms: Sequence[Number] = (1, np.inf, np.inf),
     *,
-    axes=None,
-    out=None,
-    n_threads=None,
-    return_threshold=False,
-):
+    axes: Axes = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project a tensor onto the ball of a norm of norms, level by level.
 
     .. math::
@@ -162,8 +167,14 @@ def _project_levels(X, radius, norms, axes, out, n_threads, return_threshold):
     return project(X, radius, solver, axes[-1], out, n_threads, return_threshold)
 
 
-@documented("norm of levels", ball="projection_multilevel")
-def norm_multilevel(X, norms=(1, np.inf, np.inf), *, axes=None, n_threads=None):
+@array_function("norm of levels", ball="projection_multilevel")
+def norm_multilevel(
+    X: ArrayLike,
+    norms: Sequence[Number] = (1, np.inf, np.inf),
+    *,
+    axes: Axes = None,
+    n_threads: Integer | None = None,
+) -> float:
     r"""Compute a norm of norms of a tensor.
 
     .. math::

@@ -1,11 +1,14 @@
 """Norms of slices, and what all norms have in common."""
 
+from __future__ import annotations
+
 import functools
 
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._docs import documented
+from skproj._typing import ArrayLike, Axis, Integer, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     SAFE_RANGE,
     group_norms,
@@ -79,12 +82,17 @@ def mixed_norm(X, inner, outer, axis, n_threads):
     if groups is None:
         return 0.0
     _, norms, exponent = safe_norms(groups, inner, n_threads)
-    with np.errstate(over="ignore"):
-        return float(np.ldexp(outer(norms), exponent))
+    norm = outer(norms)
+    if exponent:
+        with np.errstate(over="ignore"):
+            norm = np.ldexp(norm, exponent)
+    return float(norm)
 
 
-@documented("norm of slices", ball="projection_l1_ball", dual="norm_linf")
-def norm_l1(X, *, axis=None, n_threads=None):
+@array_function("norm of slices", ball="projection_l1_ball", dual="norm_linf")
+def norm_l1(
+    X: ArrayLike, *, axis: Axis = None, n_threads: Integer | None = None
+) -> Projected:
     r"""Compute the l1 norm: the sum of the absolute values.
 
     .. math::
@@ -97,8 +105,10 @@ def norm_l1(X, *, axis=None, n_threads=None):
     return norm_of_slices(X, _groups.L1, axis, n_threads)
 
 
-@documented("norm of slices", ball="projection_l2_ball")
-def norm_l2(X, *, axis=None, n_threads=None):
+@array_function("norm of slices", ball="projection_l2_ball")
+def norm_l2(
+    X: ArrayLike, *, axis: Axis = None, n_threads: Integer | None = None
+) -> Projected:
     r"""Compute the l2 norm: the length of a vector.
 
     .. math::
@@ -118,8 +128,10 @@ def norm_l2(X, *, axis=None, n_threads=None):
     return norm_of_slices(X, _groups.L2, axis, n_threads)
 
 
-@documented("norm of slices", ball="projection_linf_ball", dual="norm_l1")
-def norm_linf(X, *, axis=None, n_threads=None):
+@array_function("norm of slices", ball="projection_linf_ball", dual="norm_l1")
+def norm_linf(
+    X: ArrayLike, *, axis: Axis = None, n_threads: Integer | None = None
+) -> Projected:
     r"""Compute the linf norm: the largest absolute value.
 
     .. math::

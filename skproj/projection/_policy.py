@@ -7,6 +7,10 @@ PARALLEL_MIN_SIZE = 1 << 16
 DEFAULT_PARALLEL_MIN_SIZE = 1 << 18
 DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS = 1 << 20
 
+# Up to so many entries, calls of kernels one after another take longer than they
+# compute: one call does all, if there is such a kernel.
+AT_ONCE = 1 << 10
+
 # In the exact l1,inf projection, groups of which something is left are copied if they
 # are at most this part of all. From so many entries on, a sample pays. It has at most
 # so many entries, and of a group at least so many, if the group has them.

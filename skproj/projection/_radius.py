@@ -1,15 +1,19 @@
 """From a wanted number of groups to the radius that leaves it."""
 
+from __future__ import annotations
+
 import math
 import numbers
 
 import numpy as np
 
 from skproj._kernels import _groups
-from skproj.projection._docs import documented
+from skproj._typing import ArrayLike, Axis, Integer, Number
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import (
     group_norms,
     group_thresholds,
+    project,
     safe_norms,
     threads_for,
 )
@@ -76,8 +80,15 @@ def _cut(strengths, k, what):
     return largest_dead, smallest_kept
 
 
-@documented("arrays")
-def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0):
+@array_function("arrays")
+def radius_for_sparsity(
+    X: ArrayLike,
+    *,
+    n_groups: Integer | None = None,
+    fraction: Number | None = None,
+    ball: str = "l1inf",
+    axis: Axis = 0,
+) -> float:
     r"""Compute the largest radius that leaves a given number of groups.
 
     .. math::
@@ -191,7 +202,7 @@ def radius_for_sparsity(X, *, n_groups=None, fraction=None, ball="l1inf", axis=0
     # A projection has to leave `k` groups; otherwise another radius near this one does.
     low, high = 0.0, min(2.0 * radius, np.finfo(np.float64).max)
     while True:
-        P = ball.project(X, radius, axis=axes)
+        P = project(X, radius, ball.solver, axes, None, None, False)
         if ball.grouped:
             norms, _, _ = group_norms(groups_of(P, axes), _groups.LINF, n_threads)
             n_left = np.count_nonzero(norms)

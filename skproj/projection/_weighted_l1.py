@@ -1,11 +1,14 @@
 """The weighted l1 ball."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
 
 from skproj._kernels import _weighted
-from skproj.projection._docs import documented
+from skproj._typing import ArrayLike, Axis, Integer, Number, Out, Projected
+from skproj.projection._arrays import array_function
 from skproj.projection._engine import threads_for
 from skproj.projection._layout import (
     check_array,
@@ -67,10 +70,17 @@ def _adjacent(rows, dim):
     return np.array(rows, order="FC"[dim])
 
 
-@documented("dense slices", "threshold search")
+@array_function("dense slices", "threshold search")
 def projection_weighted_l1_ball(
-    X, radius, weights, *, axis=None, out=None, n_threads=None, return_threshold=False
-):
+    X: ArrayLike,
+    radius: Number,
+    weights: ArrayLike | Number,
+    *,
+    axis: Axis = None,
+    out: Out = None,
+    n_threads: Integer | None = None,
+    return_threshold: bool = False,
+) -> Projected:
     r"""Project an array, or each slice of it, onto a weighted l1 ball.
 
     .. math::

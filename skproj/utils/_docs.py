@@ -3,6 +3,10 @@
 import functools
 import inspect
 import re
+from collections.abc import Callable
+from typing import Any
+
+from skproj._typing import Result
 
 # Works that several docstrings cite first.
 _WORKS = {
@@ -74,7 +78,7 @@ _clean_part = functools.cache(inspect.cleandoc)
 _PLACE = re.compile(r"(?m)^\{(\w+)\}$")
 
 
-def shared_docs(**parts):
+def shared_docs(**parts: Any) -> Callable[[Result], Result]:
     """Make a decorator that puts shared parts into a docstring.
 
     A part replaces the line ``{name}`` of the docstring of a function, of a class and

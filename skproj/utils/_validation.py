@@ -1,9 +1,11 @@
 """Validation; the one file that uses private helpers of scikit-learn."""
 
 import functools
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import _fit_context
 from sklearn.callback._transport import close_listener, open_listener, send
 from sklearn.feature_selection._base import _get_feature_importances
@@ -20,12 +22,19 @@ from sklearn.utils.validation import (
     _check_sample_weight,
     _num_features,
     check_is_fitted,
-    validate_data,
 )
+from sklearn.utils.validation import validate_data as _validate_data
 
+from skproj._typing import Params, Result
 from skproj.utils._wording import first_difference
 
 SUPPORTED_DTYPES = [np.float64, np.float32]
+
+
+def validate_data(*args, **options):
+    """Validate as scikit-learn does, with arrays of any library made ones of NumPy."""
+    with config_context(array_api_dispatch=False):
+        return _validate_data(*args, **options)
 
 
 def check_complete(y):
@@ -104,7 +113,7 @@ def check_class_weight(class_weight, *, classes, y, sample_weight):
     return weights
 
 
-def atomic_fit(fit):
+def atomic_fit(fit: Callable[Params, Result]) -> Callable[Params, Result]:
     """Make a `fit` that fails leave the fitted attributes as they were."""
 
     @functools.wraps(fit)

@@ -406,6 +406,7 @@ def _hoyer_of(groups, threshold):
     D = np.maximum(A - threshold, 0.0)
     vanished = np.flatnonzero(~D.any(axis=1))
     D[vanished, A[vanished].argmax(axis=1)] = 1.0
+    D /= D.max(axis=1, keepdims=True)  # the squares of tiny entries would be 0
     D /= np.linalg.norm(D, axis=1, keepdims=True)
     return np.copysign(D * (D * A).sum(axis=1, keepdims=True), groups)
 

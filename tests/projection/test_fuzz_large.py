@@ -85,6 +85,13 @@ def test_cases_can_be_repeated():
     np.testing.assert_array_equal(groups, fuzz_large_inputs.make_groups(again.problem))
 
 
+def test_hoyer_oracle_of_vectors_whose_squares_vanish():
+    """Columns of any scale: it divided by a norm that had become 0."""
+    summary = fuzz_large.fuzz("hoyer", 7, [8])
+    assert summary.tried > 0
+    assert not summary.failures
+
+
 # ---------------------------------------------------------------------------
 # The oracles
 

@@ -1,11 +1,15 @@
 """Training of a network to a number of zeros in a training loop of any kind."""
 
+from __future__ import annotations
+
 import numbers
 from functools import partial
+from typing import Any
 
 import torch
 from sklearn.utils import check_scalar
 
+from skproj._typing import Integer, Number
 from skproj.nn._sparsify import _hoyer
 from skproj.nn._sparsify._blocks import (
     by_magnitude,
@@ -162,16 +166,16 @@ class Sparsifier(WeightRemoval):
 
     def __init__(
         self,
-        module,
-        optimizer,
-        target=0.9,
+        module: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        target: Number | str = 0.9,
         *,
-        n_steps,
-        layers=None,
-        groups=None,
-        score="balanced",
-        every=None,
-    ):
+        n_steps: Integer,
+        layers: Any = None,
+        groups: str | None = None,
+        score: str = "balanced",
+        every: Integer | None = None,
+    ) -> None:
         check_scalar(n_steps, "n_steps", numbers.Integral, min_val=1)
         _check_score(score, every, target, groups)
         module, optimizer = _unwrapped(module), _innermost(optimizer)

@@ -1,9 +1,16 @@
 """Projections of tensors onto balls, each with a twin that works in place."""
 
+from __future__ import annotations
+
 import functools
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
 
 from skproj import projection as arrays
+from skproj._typing import Axes, Axis, Number, Params
 from skproj.nn.functional._docs import document, document_in_place
 from skproj.nn.functional._operator import (
     operands,
@@ -13,7 +20,9 @@ from skproj.nn.functional._operator import (
 from skproj.projection._docs import alias
 
 
-def out_of_place(of_array):
+def out_of_place(
+    of_array: Callable[..., Any],
+) -> Callable[[Callable[Params, Any]], Callable[Params, torch.Tensor]]:
     """Make a projection into a new tensor of a function that checks its arguments.
 
     The function has the name, the signature and the docstring of the result, and
@@ -31,7 +40,9 @@ def out_of_place(of_array):
     return decorate
 
 
-def in_place(function):
+def in_place(
+    function: Callable[Params, torch.Tensor],
+) -> Callable[Params, torch.Tensor]:
     """Make the twin of a projection that writes into its argument."""
     check = function.__wrapped__
 
@@ -44,7 +55,7 @@ def in_place(function):
 
 
 @out_of_place(arrays.projection_simplex)
-def projection_simplex(X, radius=1.0, *, dim=None):
+def projection_simplex(X: torch.Tensor, radius: Number = 1.0, *, dim: Axis = None):
     """Project a tensor, or each slice of it, onto the simplex.
 
     >>> x = torch.tensor([0.5, 1.0, -2.0])
@@ -55,7 +66,7 @@ def projection_simplex(X, radius=1.0, *, dim=None):
 
 
 @out_of_place(arrays.projection_l1_ball)
-def projection_l1_ball(X, radius, *, dim=None):
+def projection_l1_ball(X: torch.Tensor, radius: Number, *, dim: Axis = None):
     """Project a tensor, or each slice of it, onto the l1 ball.
 
     >>> x = torch.tensor([3.0, -1.0, 0.5])
@@ -66,7 +77,9 @@ def projection_l1_ball(X, radius, *, dim=None):
 
 
 @out_of_place(arrays.projection_weighted_l1_ball)
-def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
+def projection_weighted_l1_ball(
+    X: torch.Tensor, radius: Number, weights: torch.Tensor, *, dim: Axis = None
+):
     """Project a tensor, or each slice of it, onto a weighted l1 ball.
 
     Parameters
@@ -84,7 +97,7 @@ def projection_weighted_l1_ball(X, radius, weights, *, dim=None):
 
 
 @out_of_place(arrays.projection_l2_ball)
-def projection_l2_ball(X, radius, *, dim=None):
+def projection_l2_ball(X: torch.Tensor, radius: Number, *, dim: Axis = None):
     """Project a tensor, or each slice of it, onto the l2 ball.
 
     >>> x = torch.tensor([3.0, -4.0])
@@ -95,7 +108,7 @@ def projection_l2_ball(X, radius, *, dim=None):
 
 
 @out_of_place(arrays.projection_linf_ball)
-def projection_linf_ball(X, radius, *, dim=None):
+def projection_linf_ball(X: torch.Tensor, radius: Number, *, dim: Axis = None):
     """Project a tensor, or each slice of it, onto the l_inf ball.
 
     >>> x = torch.tensor([3.0, -4.0, 1.0])
@@ -106,7 +119,7 @@ def projection_linf_ball(X, radius, *, dim=None):
 
 
 @out_of_place(arrays.projection_l12_ball)
-def projection_l12_ball(X, radius, *, dim=0):
+def projection_l12_ball(X: torch.Tensor, radius: Number, *, dim: Axis = 0):
     """Project a tensor onto the l1,2 ball (group lasso).
 
     >>> X = torch.tensor([[3.0, 0.6, 0.5], [-4.0, 0.8, 0.0]])
@@ -118,7 +131,7 @@ def projection_l12_ball(X, radius, *, dim=0):
 
 
 @out_of_place(arrays.projection_l1inf_ball)
-def projection_l1inf_ball(X, radius, *, dim=0):
+def projection_l1inf_ball(X: torch.Tensor, radius: Number, *, dim: Axis = 0):
     """Project a tensor onto the l1,inf ball, exactly.
 
     Notes
@@ -135,7 +148,7 @@ def projection_l1inf_ball(X, radius, *, dim=0):
 
 
 @out_of_place(arrays.projection_bilevel_l11_ball)
-def projection_bilevel_l11_ball(X, radius, *, dim=0):
+def projection_bilevel_l11_ball(X: torch.Tensor, radius: Number, *, dim: Axis = 0):
     """Project a tensor onto the l1,1 ball in two levels.
 
     >>> X = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
@@ -147,7 +160,7 @@ def projection_bilevel_l11_ball(X, radius, *, dim=0):
 
 
 @out_of_place(arrays.projection_bilevel_l1inf_ball)
-def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
+def projection_bilevel_l1inf_ball(X: torch.Tensor, radius: Number, *, dim: Axis = 0):
     """Project a tensor onto the l1,inf ball in two levels.
 
     >>> X = torch.tensor([[3.0, 1.0, 0.5], [-1.0, 1.0, 0.0]])
@@ -159,7 +172,13 @@ def projection_bilevel_l1inf_ball(X, radius, *, dim=0):
 
 
 @out_of_place(arrays.projection_multilevel)
-def projection_multilevel(X, radius, norms=(1, math.inf, math.inf), *, dims=None):
+def projection_multilevel(
+    X: torch.Tensor,
+    radius: Number,
+    norms: Sequence[Number] = (1, math.inf, math.inf),
+    *,
+    dims: Axes = None,
+):
     """Project a tensor onto the ball of a norm of norms, level by level.
 
     >>> W = torch.arange(8.0).reshape(4, 1, 1, 2)

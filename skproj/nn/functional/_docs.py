@@ -1,8 +1,16 @@
 """Docstrings of functions on tensors, made of those of the functions on arrays."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
-from skproj.projection._docs import completed, merged, rendered, sections
+from skproj._typing import Params, Result
+from skproj.projection._docs import (
+    completed,
+    merged,
+    rendered,
+    sections,
+)
 
 # What is said of arrays holds for tensors in these words.
 _WORDS = {
@@ -101,7 +109,9 @@ If an argument is refused, `X` is unchanged.
 """)
 
 
-def document(like, family=TENSORS):
+def document(
+    like: Callable[..., Any], family: dict[str, Any] = TENSORS
+) -> Callable[[Callable[Params, Result]], Callable[Params, Result]]:
     """Make a decorator that completes a docstring.
 
     The description, parameters, related functions and references are those of the

@@ -1,10 +1,15 @@
 """Group sparse projections of tensors. There is no radius, and X may be a list."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 
 from skproj import projection as arrays
+from skproj._typing import Axis, Number, Params, Projected, Result
 from skproj.nn.functional._checks import check_dims, check_tensor, check_weights
 from skproj.nn.functional._docs import (
     PROJECTED_VECTORS,
@@ -91,7 +96,11 @@ def _one_after_the_other(group, weights):
 
 
 @document(arrays.hoyer_sparsity, VECTORS)
-def hoyer_sparsity(X, dim=0, weights=None):
+def hoyer_sparsity(
+    X: torch.Tensor | Sequence[torch.Tensor],
+    dim: Axis = 0,
+    weights: torch.Tensor | Sequence[torch.Tensor] | None = None,
+) -> torch.Tensor:
     r"""Compute the Hoyer sparsity of each vector of a group of tensors.
 
     Returns
@@ -124,18 +133,18 @@ def hoyer_sparsity(X, dim=0, weights=None):
 
 @document(arrays.projection_hoyer, PROJECTED_VECTORS)
 def projection_hoyer(
-    X,
-    sparsity,
+    X: torch.Tensor | Sequence[torch.Tensor],
+    sparsity: Number,
     *,
-    dim=0,
-    weights=None,
-    per_vector=False,
-    target="hoyer",
-    scale="ls",
-    objective="surrogate",
-    return_multiplier=False,
-    start=None,
-):
+    dim: Axis = 0,
+    weights: torch.Tensor | Sequence[torch.Tensor] | None = None,
+    per_vector: bool = False,
+    target: Literal["hoyer", "zeros"] = "hoyer",
+    scale: Literal["ls", "keep_l2"] = "ls",
+    objective: Literal["surrogate", "ls"] = "surrogate",
+    return_multiplier: bool = False,
+    start: Number | None = None,
+) -> Projected:
     """Give a group of vectors an average Hoyer sparsity.
 
     Returns
@@ -184,7 +193,7 @@ def projection_hoyer(
     return (P, multiplier) if return_multiplier else P
 
 
-def _in_place(function):
+def _in_place(function: Callable[Params, Result]) -> Callable[Params, Result]:
     """Make the twin of a projection that writes into its argument."""
 
     @functools.wraps(function)

@@ -1,10 +1,13 @@
 """Projection of tensors onto patterns with few entries in each block."""
 
+from __future__ import annotations
+
 import numbers
 
 import torch
 from sklearn.utils import check_scalar
 
+from skproj._typing import Integer
 from skproj.nn.functional._checks import check_dims, check_tensor
 
 # Entries of blocks up to this length are compared pair by pair, which is faster there
@@ -12,7 +15,9 @@ from skproj.nn.functional._checks import check_dims, check_tensor
 LONG_BLOCK = 32
 
 
-def projection_n_of_m(X, n=2, m=4, *, dim=-1):
+def projection_n_of_m(
+    X: torch.Tensor, n: Integer = 2, m: Integer = 4, *, dim: Integer = -1
+) -> torch.Tensor:
     r"""Keep the n largest of each m consecutive entries of a tensor.
 
     The result is the nearest tensor with at most `n` entries other than zero in each
