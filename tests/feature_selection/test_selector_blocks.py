@@ -33,7 +33,12 @@ def few_columns_in_memory(monkeypatch):
 def assert_same_model(blocks, memory, *, atol=2e-4):
     assert_array_equal(blocks.get_support(), memory.get_support())
     scale = np.abs(memory.coef_).max()
-    assert_allclose(blocks.coef_, memory.coef_, atol=atol * scale)
+    coefs = blocks.coef_, memory.coef_
+    if getattr(memory, "feature_groups", None) is not None:
+        # What all classes have in common changes neither the loss nor, for a feature
+        # that is not the largest of its group, the norm.
+        coefs = (coef - coef.mean(axis=0) for coef in coefs)
+    assert_allclose(*coefs, atol=atol * scale)
     assert_allclose(blocks.intercept_, memory.intercept_, rtol=5e-3, atol=5e-3)
     assert blocks.coef_.dtype == memory.coef_.dtype
     assert 0 < np.count_nonzero(memory.get_support()) < N_FEATURES / 3
