@@ -1,7 +1,10 @@
 """What importing skproj costs and leaves alone."""
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +74,34 @@ def test_subnormal_check_notices_flushing():
     """The arithmetic above does come out as zero in a thread that flushes."""
     code = "import torch\nprint(torch.set_flush_denormal(True) and kept())"
     assert run(f"{SUBNORMALS}\n{code}") == "False"
+
+
+ROOT = Path(__file__).parents[1]
+# The folders of the package, in the order of CONTRIBUTING.md.
+FOLDERS = re.findall(
+    r"(?m)^  (\w+)/  ", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+)
+
+
+def imported(path):
+    """Name the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_imports_only_go_down_the_list(folder):
+    """And PyTorch is imported where contributors are told."""
+    above = {f"skproj.{name}." for name in FOLDERS[: FOLDERS.index(folder)]}
+    for path in (ROOT / "skproj" / folder).rglob("*.py"):
+        names = [f"{name}." for name in imported(path)]
+        assert not [name for name in names if name.startswith(tuple(above))], path
+        if folder != "nn" and path.name != "_weights.py":
+            assert not [name for name in names if name.startswith("torch.")], path
+
+
+def test_list_has_every_folder():
+    assert set(FOLDERS) == {path.parent.name for path in ROOT.glob("skproj/*/*.py")}

@@ -6,12 +6,12 @@ import numpy as np
 from scipy import sparse
 
 from skproj.blocks import RowBlocks
+from skproj.blocks._duplicates import merge_duplicates
 from skproj.blocks._row_blocks import take_rows
 from skproj.linear_model._eta_path import make_etas
 from skproj.linear_model._fold_scores import make_score, pool_scores, score_fold
 from skproj.linear_model._losses import TIES
 from skproj.linear_model._targets import has_columns, make_problem
-from skproj.utils._duplicates import merge_duplicates
 from skproj.utils._path_search import choose_by_gain
 
 # Radii to choose from, the folds that score them, and how often few samples are split.

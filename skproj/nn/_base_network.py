@@ -16,6 +16,7 @@ from sklearn.utils import assert_all_finite, check_random_state
 from sklearn.utils.sparsefuncs import min_max_axis
 
 from skproj.blocks import RowBlocks
+from skproj.blocks._duplicates import dense_rows
 from skproj.linear_model._targets import plain_target
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
@@ -48,7 +49,6 @@ from skproj.nn._training._trainer import (
 )
 from skproj.nn._training._units import largest_entry
 from skproj.utils._doc_link import DocumentationLink
-from skproj.utils._duplicates import dense_rows
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import refuse_survival
 from skproj.utils._validation import (

@@ -9,9 +9,9 @@ from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
+from skproj.blocks._duplicates import merge_duplicates
 from skproj.nn._docs import PARTIAL_FIT_DOCS, PREDICTION_DOCS
 from skproj.utils._docs import shared_docs
-from skproj.utils._duplicates import merge_duplicates
 from skproj.utils._survival import refuse_survival
 from skproj.utils._validation import (
     _check_sample_weight,

@@ -313,68 +313,64 @@ class Ball:
 
 def project(X, radius, solver, axis, out, n_threads, return_threshold):
     """Check the arguments, let a `Solver` find the map, then write the result."""
-    solve, norm, and_largest, batched, fill, at_once = solver
     X = check_array(X, accept_sparse=True)
     radius = check_radius(radius)
     axes = check_axis(axis, X.ndim)
     if out is not None:
         check_out(out, X)
     n_threads = threads_for(X, n_threads, axes)
-    is_sparse = type(X) is not np.ndarray
 
-    if is_sparse:
-        matrix, groups = groups_of_copy(X, axes)
-    else:
+    stored, groups = None, None
+    if type(X) is not np.ndarray:
+        stored, groups = groups_of_copy(X, axes)
+    elif X.size > 0:
         if out is not None and np.may_share_memory(X, out) and not same_view(X, out):
             X = X.copy()
-        if at_once is not None and 0 < X.size <= AT_ONCE and radius > 0.0:
-            result = _project_at_once(X, radius, at_once, axes, out)
+        if solver.at_once is not None and X.size <= AT_ONCE and radius > 0.0:
+            result = _project_at_once(X, radius, solver.at_once, axes, out)
             if result is not None:
                 return result if return_threshold else result[0]
-        groups = groups_of(X, axes) if X.size > 0 else None
-    if X.size == 0:
-        group_map = INSIDE
-    else:
+        groups = groups_of(X, axes)
+
+    group_map, scaled = INSIDE, groups
+    if X.size > 0:
         scaled, norms, exponent = safe_norms(
             groups,
-            norm,
+            solver.norm,
             n_threads,
-            and_largest=and_largest,
-            fill_to=radius if fill else None,
-            batched=batched,
+            and_largest=solver.and_largest,
+            fill_to=radius if solver.fill else None,
+            batched=solver.batched,
         )
         if scaled is groups:
-            group_map = solve(groups, norms, radius, n_threads)
+            group_map = solver.solve(groups, norms, radius, n_threads)
         else:
             with np.errstate(over="ignore", under="ignore"):
                 scaled_radius = _scaled_down(radius, exponent)
-                group_map = solve(scaled, norms, scaled_radius, n_threads)
+                group_map = solver.solve(scaled, norms, scaled_radius, n_threads)
                 group_map = _scale_back(group_map, exponent, X.dtype)
 
-    if is_sparse:
-        if group_map.kind is not None:  # `groups` views what is stored
-            shrink_groups(groups, group_map, groups.entries, n_threads)
-        matrix.eliminate_zeros()
-        out = matrix.asformat(X.format)
+    if stored is not None:
+        P = _write_stored(stored, groups, group_map, n_threads).asformat(X.format)
     else:
-        if out is None:
-            out = np.empty_like(X)
-        if group_map.kind is None:
-            if not same_view(X, out):
-                np.copyto(out, X)
-        else:
-            _write(X, groups, axes, group_map, out, n_threads)
-            if fill and scaled is not groups:  # a sum of large entries is rounded up
-                np.minimum(out, radius, out=out)
+        P = np.empty_like(X) if out is None else out
+        _write(X, groups, axes, group_map, P, n_threads)
+        if solver.fill and scaled is not groups:  # a sum of large entries is rounded up
+            np.minimum(P, radius, out=P)
     if not return_threshold:
-        return out
+        return P
+    shape = groups_shape(X.shape, axes) if solver.batched else ()
+    return P, _thresholds_of(group_map, shape)
+
+
+def _thresholds_of(group_map, shape):
+    """Return the thresholds of a map as a number, or as an array of a shape."""
     threshold = group_map.threshold
     if threshold is None:
         threshold = group_map.levels + group_map.offsets
-    shape = groups_shape(X.shape, axes) if batched else ()
     thresholds = np.empty(shape)
     thresholds.flat = threshold
-    return out, thresholds if shape else float(thresholds)
+    return thresholds if shape else float(thresholds)
 
 
 def _project_at_once(X, radius, at_once, axes, out):
@@ -424,8 +420,20 @@ def _scale_back(group_map, exponent, dtype):
     return GroupMap(kind, levels, np.ldexp(threshold, exponent), offsets)
 
 
+def _write_stored(matrix, groups, group_map, n_threads):
+    """Apply the map to a sparse matrix whose entries are viewed as groups."""
+    if group_map.kind is not None:
+        shrink_groups(groups, group_map, groups.entries, n_threads)
+    matrix.eliminate_zeros()
+    return matrix
+
+
 def _write(X, groups, axes, group_map, out, n_threads):
     """Apply the map to X and leave the result in `out`."""
+    if group_map.kind is None:
+        if not same_view(X, out):
+            np.copyto(out, X)
+        return
     target = as_groups(out, axes)
     if target is None:
         result = entries_last(X, axes).copy(order="C")

@@ -15,11 +15,11 @@ from skproj import (
     SparseSupervisedAutoencoderRegressor,
 )
 from skproj.blocks import RowBlocks, open_blocks
+from skproj.blocks._duplicates import merge_duplicates
 from skproj.nn import SparsificationSchedule, _block_input
 from skproj.nn._training import _block_samples
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._measured_blocks import measure
-from skproj.utils._duplicates import merge_duplicates
 
 N_SAMPLES, N_FEATURES = 500, 24
 

@@ -9,9 +9,9 @@ from sklearn.model_selection import GroupKFold
 
 from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
 from skproj.blocks import RowBlocks, open_blocks
+from skproj.blocks._duplicates import merge_duplicates
 from skproj.feature_selection import StabilitySelector
 from skproj.nn import SparsificationSchedule
-from skproj.utils._duplicates import merge_duplicates
 
 N_SAMPLES, N_FEATURES = 600, 18
 

@@ -14,8 +14,8 @@ from scipy import sparse
 from sklearn.callback import ProgressBar, ScoringMonitor
 
 from skproj import SparseMLPClassifier
+from skproj.blocks._duplicates import merge_duplicates
 from skproj.nn._training._samples import Samples
-from skproj.utils._duplicates import merge_duplicates
 
 
 class Callback:

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skproj.blocks._duplicates import dense_rows
 from skproj.blocks._row_blocks import read_ahead
 from skproj.nn._training._measured_blocks import MeasuredBlocks
 from skproj.nn._training._samples import Samples, order_of
 from skproj.nn._training._tensors import to_tensor
 from skproj.nn._training._units import Units
-from skproj.utils._duplicates import dense_rows
 
 # Bytes of the samples that are shuffled together.
 WINDOW_BYTES = 1 << 27

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skproj.blocks._duplicates import dense_rows
 from skproj.nn._training._tensors import to_tensor
 from skproj.nn._training._units import Units
-from skproj.utils._duplicates import dense_rows
 
 # Bounds of the memory of dense rows and hidden layers where there are no batches.
 MAX_PREDICTION_ROWS = 8192

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import min_max_axis
 
-from skproj.blocks import RowBlocks
+from skproj.blocks._row_blocks import RowBlocks
 
 # Bound of the temporary arrays in which rows are compared.
 MAX_COMPARISON_ENTRIES = 1 << 20
