@@ -2,7 +2,8 @@
 
 Projected gradient steps, accelerated by momentum, find which coefficients are zero.
 The others minimise a smooth function then, on a face of the ball, see `_face.pyx`: as
-soon as the steps have taken as long as one of Newton's method, it is tried. The point
+soon as the steps have taken as long as one of Newton's method, or a quarter of that
+where the number of zeros has stayed the same, it is tried. The point
 is taken only if the objective is not larger there, so that it may save steps, and
 nothing else.
 
@@ -46,7 +47,7 @@ cdef:
     # How often it may fail in a row, and how often its step is shortened.
     int MAX_FAILED = 5
     int MAX_SHORTENINGS = 4
-    # The number of steps before it when their zeros have been the same for some.
+    # Share of the steps before it when the number of zeros has been the same for some.
     int SETTLED = 4
     double SETTLED_SHARE = 0.25
     # Change of the logits for which the curvature is measured.

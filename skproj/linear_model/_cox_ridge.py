@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
+from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import check_consistent_length
 
+from skproj._kernels._cox import Cox
 from skproj._typing import Number
-from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._cox import SurvivalPredictionMixin, breslow
-from skproj.linear_model._losses import TIES
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._moments import normalized_weights, unit_factors
 from skproj.utils._state import VersionedState
@@ -28,7 +28,7 @@ from skproj.utils._validation import (
 )
 
 # It ends at this size of the gradient of the mean loss.
-TOL, MAX_ITER = 1e-9, 1000
+OPTIONS = {"maxiter": 1000, "gtol": 1e-9, "ftol": 0.0}
 
 
 class CoxRidge(
@@ -64,7 +64,7 @@ class CoxRidge(
     log_cumulative_hazard_ : ndarray of shape (n_event_times,)
         Logarithm of Breslow's estimate [2]_ at these times, for the log hazard 0.
     n_iter_ : int
-        Gradients that the solver took.
+        Iterations of the solver.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -150,32 +150,32 @@ class CoxRidge(
         target = read_times(y, type(self).__name__)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         check_consistent_length(X, target)
-        weights = _check_sample_weight(
+        sample_weight = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
-        present = weights > 0.0
+        present = sample_weight > 0.0
         if not present.all():
-            X, target, weights = (a[present] for a in (X, target, weights))
+            X, target, sample_weight = (a[present] for a in (X, target, sample_weight))
         if not target["event"].any():
             raise ValueError("y must have an event: all its samples are censored.")
+        weights = normalized_weights(sample_weight, len(target))
+        loss = Cox(target, weights, self.ties)
         penalty = X.shape[1] if self.alpha is None else self.alpha
-        # The solver sees features of similar size, the penalty does not.
+        penalty = penalty * weights[0] / sample_weight[0]  # the loss is a mean
+        # Steps of one length suit large features if their coefficients have units.
         sizes = np.abs(min_max_axis(X, axis=0) if sparse.issparse(X) else X)
         units = np.minimum(unit_factors(sizes.max(axis=0)), 1.0)
-        problem = BallConstrainedProblem(
-            X @ sparse.diags_array(units) if sparse.issparse(X) else X * units,
-            target,
-            loss=next(loss for loss in TIES if TIES[loss] == self.ties),
-            sample_weight=weights,
-            standardize=False,
-            l2_reg=penalty / weights.sum(),  # the loss is a mean
-        )
-        ridge_weights = units[:, np.newaxis] ** 2
-        problem.objective = problem.objective._replace(ridge_weights=ridge_weights)
-        found = problem.solve(np.inf, tol=TOL, max_iter=MAX_ITER)
-        self.coef_ = units * problem.original_units(found)[0][:, 0]
-        self.n_iter_ = found.n_iter
-        weights = normalized_weights(weights, len(target))
+
+        def objective(scaled):
+            coef = units * scaled
+            value, residuals = loss.value_and_residuals((X @ coef)[:, np.newaxis])
+            gradient = X.T @ residuals[:, 0] + penalty * coef
+            return value + 0.5 * penalty * (coef @ coef), units * gradient
+
+        start = np.zeros(X.shape[1])
+        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=OPTIONS)
+        self.coef_ = units * found.x
+        self.n_iter_ = int(found.nit)
         logits = X @ self.coef_
         self.intercept_ = -float(weights @ logits)
         self.event_times_, self.log_cumulative_hazard_ = breslow(

@@ -53,8 +53,13 @@ def _correlate(X, kept, weights):
     if isinstance(X, RowBlocks):
         yield from _correlate_blocks(X, kept, weights)
         return
-    mean, deviation = mean_and_deviation(X, weights)
-    columns = X.tocsc() if sparse.issparse(X) else X
+    columns = X
+    if sparse.issparse(X):
+        columns = X.tocsc()
+        if not columns.has_canonical_format:
+            columns = columns.copy()
+            columns.sum_duplicates()
+    mean, deviation = mean_and_deviation(columns, weights)
     kept, others = kept[deviation[kept] > 0.0], np.flatnonzero(deviation > 0.0)
     width = MAX_BLOCK_ENTRIES // max(X.shape[0], MAX_BLOCK_ROWS) + 1
 

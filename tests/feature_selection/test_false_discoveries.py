@@ -122,7 +122,6 @@ def test_q_values_follow_the_definition(seed):
         assert_array_equal(rates <= fdr, kept)
 
 
-@pytest.mark.filterwarnings("ignore:No feature is selected")
 def test_number_of_draws_falls_with_the_size_of_the_table():
     """It is a multiple of four, of which means are taken."""
     found = [n_draws((MAX_ENTRIES // n, 1)) for n in (1, 8, 9, 12, 15, 16, 17, 10**5)]
@@ -130,6 +129,7 @@ def test_number_of_draws_falls_with_the_size_of_the_table():
     assert [n_draws(shape) for shape in ((300, 100), (500, 5000))] == [16, 8]
 
 
+@pytest.mark.filterwarnings("ignore:No feature is selected")
 def test_rate_is_kept_where_features_are_correlated():
     """Half of the columns are neighbours of informative ones, and most of these found.
 

@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from sklearn import config_context
 from sklearn.model_selection import KFold, cross_validate
 
+from skproj._kernels._cox import Cox
 from skproj.datasets import make_survival
 from skproj.linear_model import CoxRidge
 from skproj.metrics import concordance_index_censored
@@ -134,6 +135,18 @@ def test_features_that_separate_are_survived():
     assert np.isfinite(model.coef_).all()
     probabilities = model.predict_survival(1e6 * X, [0.0, 1.0])
     assert np.isfinite(probabilities).all()
+
+
+def test_many_correlated_features_reach_the_minimum():
+    """Of more than 800 the solver of the path would have no second derivatives."""
+    rng = np.random.default_rng(0)
+    X = 0.1 * rng.standard_normal((200, 900)) + 2.7 * rng.standard_normal((200, 1))
+    _, y = make_times(200)
+    model = CoxRidge().fit(X, y)
+    weights = np.full(len(y), 1.0 / len(y))
+    _, residuals = Cox(y, weights).value_and_residuals((X @ model.coef_)[:, None])
+    gradient = X.T @ residuals[:, 0] + 900.0 / len(y) * model.coef_
+    assert_allclose(gradient, 0.0, atol=1e-6)
 
 
 def test_what_is_refused():

@@ -64,6 +64,11 @@ def test_row_groups_agree_with_loops(sizes, order):
         assert_allclose(part.norms(array[rows], order), found[[0, 2]])
 
 
+def test_norms_of_single_entries_are_not_squared():
+    array = np.array([[1e-25], [-1e25]], dtype=np.float32)
+    assert_array_equal(RowGroups().norms(array, 2), np.abs(array[:, 0]))
+
+
 @pytest.mark.parametrize("name", GROUPED)
 def test_projection_of_unequal_groups_is_that_of_padded_ones(name):
     """Zeros at the end of a group change nothing."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skproj.blocks import open_blocks
@@ -102,3 +102,16 @@ def test_substitutes_have_names():
     assert [name for name, _ in found["gene 0"]] == [
         f"gene {i}" for i, _ in find_substitutes(X, [0])[0]
     ]
+
+
+def test_entries_that_are_stored_twice_count_once():
+    dense = np.array([[1.0, 2.0], [3.0, 1.0], [2.0, 1.4]])
+    parts = np.array([0.5, 0.5, 2.0, 3.0, 1.0, 2.0, 1.4])
+    indices, indptr = [0, 0, 1, 0, 1, 0, 1], [0, 3, 5, 7]
+    twice = sparse.csr_array((parts, indices, indptr), shape=(3, 2))
+    assert_array_equal(twice.toarray(), dense)
+    for X in (twice, twice.tocsc()):
+        found, expected = (find_substitutes(A, [0]) for A in (X, dense))
+        assert [j for j, _ in found[0]] == [j for j, _ in expected[0]] == [1]
+        assert_allclose(found[0][0][1], expected[0][0][1])
+        assert X.nnz == 7
