@@ -3,9 +3,8 @@
 Projected gradient steps, accelerated by momentum, find which coefficients are zero.
 The others minimise a smooth function then, on a face of the ball, see `_face.pyx`: as
 soon as the steps have taken as long as one of Newton's method, or a quarter of that
-where the number of zeros has stayed the same, it is tried. The point
-is taken only if the objective is not larger there, so that it may save steps, and
-nothing else.
+where the number of zeros has stayed the same, it is tried. The point is taken only if
+the objective is not larger there, so that it may save steps, and nothing else.
 
 The projections that do not lead to the minimum have a fixed point instead, which
 Anderson's acceleration finds.

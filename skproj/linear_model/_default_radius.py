@@ -61,7 +61,12 @@ def choose_radius(make, loss, X, y, rows, options, huber_epsilon=1.35):
         If nothing can be learned, that of the smallest model with a feature.
     learns : bool
     """
-    X, y, rows = _distinct_samples(X, y, rows)
+    samples = _distinct_samples(X, y, rows)
+    return _choose_for_samples(make, loss, *samples, options, huber_epsilon)
+
+
+def _choose_for_samples(make, loss, X, y, rows, options, huber_epsilon=1.35):
+    """Do that for distinct samples in memory."""
     problem = make(loss, X, y, rows)
     if problem.slope(None, options["projection"]) == 0.0:  # all radii are the same
         return 1.0, True
@@ -109,10 +114,10 @@ def choose_number(loss, X, y, weight, structure):
     if structure.n_in_ball <= 1:
         return structure.n_in_ball, True
     make = partial(_make_problem, structure=structure)
-    data = X, y, {"sample_weight": weight}
     try:
-        eta, learns = choose_radius(make, loss, *data, SOLVER)
-        problem = make(loss, *_distinct_samples(*data))
+        samples = _distinct_samples(X, y, {"sample_weight": weight})
+        eta, learns = _choose_for_samples(make, loss, *samples, SOLVER)
+        problem = make(loss, *samples)
         model = problem.models([problem.solve(eta, **SOLVER)])
     except ValueError:  # there is no linear model of such numbers, or of so few samples
         return 1, False

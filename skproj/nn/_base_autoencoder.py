@@ -277,11 +277,13 @@ class BaseSparseAutoencoder(
     def _fit_predictions(self, X, y, sample_weight):
         """Fit what makes predictions of the latent code, if there is such a thing."""
 
+    @property
+    def _chooses_number(self):
+        return self.eta is None and self.n_features_to_select is None
+
     def _sparsity_target(self, X, encoded):
         """Return the last projection of the schedule."""
-        if self.n_features_to_select is None and self.eta is not None:
-            return SparsityTarget(eta=self._projection().check_eta(self.eta))
-        if self.n_features_to_select is None:
+        if self._chooses_number:
             loss, targets = self._linear_targets(encoded)
             y = np.zeros((X.shape[0], *targets.shape[1:]), dtype=targets.dtype)
             y[encoded.rows] = targets
@@ -291,6 +293,8 @@ class BaseSparseAutoencoder(
             if not learns:
                 warnings.warn(NOTHING_LEARNED, UserWarning, stacklevel=FIT_STACKLEVEL)
             return SparsityTarget(n_features=number)
+        if self.n_features_to_select is None:
+            return SparsityTarget(eta=self._projection().check_eta(self.eta))
         wanted = number_to_select(
             "n_features_to_select",
             self.n_features_to_select,
@@ -302,11 +306,7 @@ class BaseSparseAutoencoder(
     def _learn(self, X, encoded):
         """Train one epoch on a part of the data, then project: a `partial_fit`."""
         projection = self._projection()
-        if (
-            self.eta is None
-            and self.n_features_to_select is None
-            and hasattr(self, "n_selected_features_")
-        ):
+        if self._chooses_number and hasattr(self, "n_selected_features_"):
             n_free = self.n_selected_features_ - len(self._structure().forced)
             target = SparsityTarget(n_features=max(n_free, 1))
         else:
