@@ -8,7 +8,7 @@ from scipy import sparse
 from skproj.cli._checks import WANTED_BY_MODEL, check_unique, convert, require
 from skproj.cli._entries import tidy_obs
 from skproj.cli._errors import AT_ONCE, CommandError
-from skproj.cli._target import rows_with_target
+from skproj.cli._rows import rows_to_use
 from skproj.persistence._panel._text_tables import clean_names
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
@@ -30,7 +30,7 @@ def read_anndata(options):
         raise CommandError(f"{path} has no layer {layer!r}; layers: {known}.")
     obs = tidy_obs(adata.obs, options)
     adata.obs, adata.obs_names, adata.var_names = obs, obs.index, names
-    kept = rows_with_target(obs, options) if options.complete else True
+    kept = rows_to_use(obs, options) if options.complete else True
     adata = adata if np.all(kept) else adata[kept].copy()
     return AnnDataTable(adata, path, layer)
 
@@ -79,6 +79,8 @@ class AnnotatedTable:
     def text_columns(self, names):
         """Return no names: the features of annotated data are numbers."""
         return []
+
+    date_columns = text_columns
 
     def places(self, names):
         """Return the places of features."""

@@ -37,6 +37,7 @@ def run(options, errors):
             used=tuple(names[j] for j in of_model.needed_columns(model, names)),
             usual_decimal=reading.get("decimal"),
             missing=tuple(options.na or reading.get("missing", ())),
+            below=tuple(options.na_below or reading.get("below", ())),
         )
     )
     if options.transform:

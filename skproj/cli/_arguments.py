@@ -1,13 +1,15 @@
 """The arguments of the command line."""
 
 import argparse
+import itertools
 import math
 import re
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 from skproj._version import __version__
-from skproj.persistence._panel._text_tables import clean
+from skproj.persistence._panel._text_tables import clean, half_of_limit
 
 EXAMPLES = {
     "select": """\
@@ -67,6 +69,18 @@ DATA_HELP = (
 )
 
 
+class Condition(NamedTuple):
+    """A condition on the rows, such as ``Group != QC`` or ``age >= 18``."""
+
+    text: str
+    column: str
+    sign: str
+    value: str
+
+    def __str__(self):
+        return self.text
+
+
 class Parser(argparse.ArgumentParser):
     """Parser that goes on where the value of an option is refused."""
 
@@ -77,7 +91,7 @@ class Parser(argparse.ArgumentParser):
             if not action.option_strings:
                 raise
             error.default = action.default
-            return error
+            return error if action.nargs is None else [error]
 
 
 def take_refused(options, errors):
@@ -86,8 +100,10 @@ def take_refused(options, errors):
     The names of these options are then in `options.refused`.
     """
     options.refused = []
-    for name, error in list(vars(options).items()):
-        if isinstance(error, argparse.ArgumentError):
+    for name, value in list(vars(options).items()):
+        values = value if isinstance(value, list) else [value]
+        refused = [v for v in values if isinstance(v, argparse.ArgumentError)]
+        for error in refused:
             errors.append(f"{error.argument_name}: {error.message}")
             setattr(options, name, error.default)
             options.refused.append(name)
@@ -131,7 +147,8 @@ def add_select(commands):
         "--event",
         **COLUMN,
         help="column that says whether the event was seen (1) or the row is censored "
-        "(0): the target is then the time of either, and risks are predicted",
+        "(0): the target is then the time of either, and risks are predicted; "
+        "COLUMN=VALUE says which value is the event, such as OS_STATUS=DECEASED",
     )
     add_table_options(parser)
     add_column_options(parser)
@@ -323,10 +340,23 @@ def add_table_options(parser):
     )
     parser.add_argument(
         "--na",
-        **SEVERAL,
+        nargs="+",
+        type=texts,
+        action=Extend,
+        default=[],
         metavar="TEXT",
         help="what stands for a missing value besides NA, null and the like, such as "
-        "n.d. or '<90'",
+        "n.d. or '<90'; several may be joined by commas: ND,.,?",
+    )
+    parser.add_argument(
+        "--na-below",
+        nargs="+",
+        type=limit,
+        action="extend",
+        default=[],
+        metavar="LIMIT",
+        help="entries below a limit of detection, such as '<90', in whose place half "
+        "of the limit is read; '<' alone stands for all of this form",
     )
     parser.add_argument(
         "--encoding",
@@ -341,6 +371,15 @@ def add_table_options(parser):
 
 
 def add_column_options(parser):
+    parser.add_argument(
+        "--where",
+        type=condition,
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="rows to use, such as 'Group != QC' or 'age >= 18', also of a column that "
+        "is no feature; given several times, all must hold",
+    )
     for name, what in (
         ("--drop", "columns that are not features, such as ids"),
         (
@@ -489,6 +528,42 @@ def number(kind, is_allowed, wanted):
         return value
 
     return read
+
+
+class Extend(argparse.Action):
+    """Append several lists of values."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Set the attribute to all values so far."""
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*before, *itertools.chain(*values)])
+
+
+def texts(text):
+    """Return what stands for missing values, of text such as ND,.,? or -9,5."""
+    if re.search(r"\d,\d", text):
+        return [clean(text)]
+    return [clean(part) for part in text.split(",")]
+
+
+def limit(text):
+    """Return an entry such as <90 without spaces, or the sign < for all of these."""
+    plain = clean(text).replace(" ", "")
+    if plain != "<" and half_of_limit(plain, "<") == plain:
+        raise argparse.ArgumentTypeError(
+            f"must be an entry such as '<90', or '<' for all of them, got {text!r}"
+        )
+    return plain
+
+
+def condition(text):
+    """Return what rows must fulfil, of text such as Group != QC."""
+    found = re.fullmatch(r"(.*?[^\s=!<>])\s*(==|!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"must be a column, one of = != < <= > >=, and a value, got {text!r}"
+        )
+    return Condition(text, clean(found[1]), found[2], clean(found[3]))
 
 
 def separator(text):

@@ -11,7 +11,7 @@ from skproj.cli._errors import CommandError
 from skproj.cli._frame_table import FrameTable
 from skproj.cli._options import shows_bars
 from skproj.cli._progress import show_rows
-from skproj.cli._target import rows_with_target
+from skproj.cli._rows import rows_to_use
 from skproj.persistence._panel._text_tables import clean_names
 from skproj.utils._optional import import_optional
 
@@ -102,7 +102,7 @@ class BackedAnnotatedTable(BackedFeatures, AnnotatedTable):
 
     def __init__(self, obs, blocks, options):
         obs = tidy_obs(obs, options)
-        self._kept = rows_with_target(obs, options)
+        self._kept = rows_to_use(obs, options)
         self._blocks, self._backing = blocks, options.backed
         names = clean_names(map(str, blocks.feature_names), options.wanted)
         check_unique(names, options.path)

@@ -18,6 +18,7 @@ from skproj.persistence._panel._text_tables import (
     clean_names,
     count,
     find_decimal,
+    half_of_limit,
     in_lines,
     to_number,
     to_numbers,
@@ -62,7 +63,7 @@ def tidy(frame, options, trimmed_names=()):
     for name in object_columns(frame):
         column = frame[name]
         entries = [entry for entry in column.unique() if isinstance(entry, str)]
-        new = {entry: clean(entry) for entry in entries}
+        new = {e: half_of_limit(clean(e), options.below) for e in entries}
         gaps = [entry for entry in entries if new[entry] in absent]
         changes = [new[entry] for entry in entries if new[entry] != entry]
         if not all(e in absent or is_number(e) for e in changes):
@@ -104,8 +105,8 @@ def tidy_obs(obs, options):
     """Return the `obs` of annotated data, with what is used of it as `tidy` does it."""
     names, changed = trim_names(obs)
     obs = obs.set_axis(names, axis=1)
-    roles = [options.target, options.event, options.groups]
-    used = tidy(obs[[name for name in roles if name in obs]], options, changed)
+    names = [name for name in options.used_columns if name in obs]
+    used = tidy(obs[names], options, changed)
     return obs.set_axis(used.index, axis=0).assign(**used)
 
 
@@ -255,6 +256,8 @@ def spoiled(column, name, decimal="."):
         words = words if len(words) <= MAX_TYPED else [first]
         them = "it" if len(words) == 1 else "them"
         advice = f"{option('--na', *words)} reads {them} as missing"
+        if any(word.startswith("<") for word in words):
+            advice += ", --na-below '<' as half of the limit"
     n_wrong = sum(counts[cell] for cell in wrong)
     entries = "1 entry" if n_wrong == 1 else f"{n_wrong} entries"
     return (

@@ -1,5 +1,8 @@
 """A data frame as a table."""
 
+import datetime
+import re
+
 import numpy as np
 
 from skproj.cli._checks import (
@@ -15,6 +18,12 @@ from skproj.cli._errors import AT_ONCE, CommandError, Errors
 from skproj.persistence._panel._text_tables import TRUTH
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names, near_matches
+
+# Dates as 2024-03-31, 31.3.2024 or 3/31/24, and the time of the day.
+DATE = re.compile(
+    r"(\d{4}([-/.])[01]?\d\2[0-3]?\d|[0-3]?\d([-/.])[0-3]?\d\3(\d{4}|\d\d))"
+    r"([T ]\d\d?:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?"
+)
 
 # Column of a frame with the target as it is written.
 AS_WRITTEN = "\0written"
@@ -148,6 +157,16 @@ class FrameTable:
         dtypes = self._dtypes()
         return [name for name in names if is_text_type(dtypes[name])]
 
+    def date_columns(self, names):
+        """Return the names of the columns that hold dates."""
+        dtypes = self._dtypes()
+        return [
+            name
+            for name in self.text_columns(names)
+            if dtypes[name].kind == "M"
+            or (name in self._frame and are_dates(self._frame[name]))
+        ]
+
     def _dtypes(self):
         """Return the types of the columns by their names."""
         return self._frame.dtypes
@@ -203,6 +222,16 @@ class FrameTable:
         """Return columns as a DataFrame, as they are."""
         require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         return self._frame[names]
+
+
+def are_dates(column):
+    """Whether all entries of a column are dates, as text or as objects."""
+    entries = column.dropna().unique().tolist()
+    return bool(entries) and all(
+        isinstance(entry, datetime.date)
+        or (isinstance(entry, str) and DATE.fullmatch(entry))
+        for entry in entries
+    )
 
 
 def is_text_type(dtype):

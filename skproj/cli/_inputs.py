@@ -14,7 +14,7 @@ from skproj.cli._split import check_split
 from skproj.cli._structure import check_kept, read_groups
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.cli._target import number_groups, read_target
-from skproj.utils._wording import near_matches
+from skproj.utils._wording import join_names, near_matches
 
 # With larger ones, coefficients in float32 may be infinite; squares of numbers below
 # its inverse may be zero.
@@ -47,6 +47,7 @@ def read_inputs(options, errors):
     roles = {"target": target, "event": event, "groups": owner}
     others = {"labels": options.labels, "backed": Backing.of(options), "errors": errors}
     others |= {"complete": True, "drop": tuple(options.drop)}
+    others |= {"where": tuple(options.where)}
     with errors:
         table = read_table(ReadOptions.of(options, **roles, **others))
     if table is None:
@@ -54,6 +55,7 @@ def read_inputs(options, errors):
     others = [name for name in (event, owner) if name is not None]
     names = table.feature_names(target, options.drop, others, errors)
     all_known = len(errors) == n_found
+    names = without_dates(table, names, options)
     known = set(table.label_names)
     if {target, event or target} <= known:
         with errors:
@@ -84,6 +86,24 @@ def read_inputs(options, errors):
     errors.raise_all()
     found = table, columns, names, task, y, groups, feature_groups
     return Inputs(*found, digests)
+
+
+def without_dates(table, names, options):
+    """Leave out columns of dates, and those of text that --where asked about."""
+    asked = {condition.column for condition in options.where}
+    left_out = set()
+    if asked.intersection(names) and not options.encode:
+        left_out = asked.intersection(table.text_columns(names))
+    dates = [name for name in table.date_columns(names) if name not in left_out]
+    if dates:
+        warnings.warn(
+            f"{options.data}: columns of dates were left out, {join_names(dates)}. "
+            "When a row was recorded often gives the target away; to use a date, write "
+            "it as a number, such as the age in days",
+            stacklevel=2,
+        )
+    left_out.update(dates)
+    return [name for name in names if name not in left_out]
 
 
 def digests_of(options):

@@ -13,6 +13,10 @@ SUFFIX = ".partial"
 
 def run(options, errors):
     """Run ``skproj select``; libraries are imported when all before them is right."""
+    name, sign, value = (options.event or "").partition("=")
+    options.event, options.event_value = name.strip() or None, value.strip() or None
+    if sign and None in (options.event, options.event_value):
+        errors.append("--event must be a column, or COLUMN=VALUE.")
     check_roles(options, errors)
     check_backed(options, errors)
     with errors:

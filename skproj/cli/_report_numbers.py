@@ -88,7 +88,9 @@ def plain(value):
 def settings(options):
     """Return the options that change the result and are not left out."""
     return {
-        name.replace("_", " "): ", ".join(value) if isinstance(value, list) else value
+        name.replace("_", " "): ", ".join(map(str, value))
+        if isinstance(value, list)
+        else value
         for name, value in vars(options).items()
         if name not in NO_SETTINGS and (value or type(value) in (int, float))
     }

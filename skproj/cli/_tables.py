@@ -10,10 +10,10 @@ import numpy as np
 from skproj.cli._anndata_table import read_anndata
 from skproj.cli._backed_table import PLACE, BackedFrameTable, open_annotated
 from skproj.cli._checks import check_unique, require
-from skproj.cli._entries import read_numbers, tidy, trim_names
+from skproj.cli._entries import is_number, read_numbers, tidy, trim_names
 from skproj.cli._errors import AT_ONCE, CommandError, Errors, check_is_file
 from skproj.cli._frame_table import AS_WRITTEN, FrameTable
-from skproj.cli._target import rows_with_target
+from skproj.cli._rows import rows_to_use
 from skproj.cli._text import (
     STANDARD_INPUT,
     TEXT_SEPARATORS,
@@ -49,6 +49,8 @@ class ReadOptions:
     thousands: str | None = None
     usual_decimal: str | None = None  # where nothing in the table tells the sign
     missing: tuple = ()  # more of what stands for a missing value in text
+    below: tuple = ()  # limits such as <90, half of which is read in their place
+    where: tuple = ()  # of `Condition`: the rows that are used
     sheet: str | None = None  # of an .xlsx file; the first if None
     transpose: bool = False  # whether there is a row for each feature
     labels: Path | None = None  # another table, whose columns are added by the names
@@ -65,13 +67,21 @@ class ReadOptions:
         """Return those of a command."""
         same = "index", "layer", "sheet", "decimal", "thousands", "encoding"
         same = {name: getattr(options, name) for name in same}
-        others = {"missing": tuple(options.na), "separator": options.sep, **others}
+        read = {"missing": tuple(options.na), "below": tuple(options.na_below)}
+        others = {**read, "separator": options.sep, **others}
         return cls(options.data, transpose=options.transpose, **same, **others)
 
     @property
     def decimal_sign(self):
         """The decimal sign if the user has said it, or the other one of the two."""
         return self.decimal or {",": ".", ".": ","}.get(self.thousands)
+
+    @property
+    def used_columns(self):
+        """Names of the columns that say what a row is, and whether it is used."""
+        roles = self.target, self.event, self.groups
+        named = [name for name in roles if name is not None]
+        return list(dict.fromkeys([*named, *(c.column for c in self.where)]))
 
     def matters(self, name):
         """Whether the numbers of a column matter."""
@@ -127,6 +137,7 @@ def check_source(options):
         ("--decimal", options.decimal, WRITTEN, "files of text and .xlsx"),
         ("--thousands", options.thousands, WRITTEN, "files of text and .xlsx"),
         ("--encoding", options.encoding, TEXT_SEPARATORS, "files of text"),
+        ("--na-below", options.below or None, WRITTEN, "files of text and .xlsx"),
     ):
         if value is not None and suffix not in suffixes:
             errors.append(f"{option} is for {kind}, which {path} is not.")
@@ -182,9 +193,49 @@ def transpose(frame, options):
         frame = frame.set_index(frame.columns[0])  # the names of the features
     elif options.index is not None:
         frame = set_index(frame, options)
-    frame = frame.set_axis(clean_names(frame.index.astype(str), options.wanted))
+    about = descriptions(frame)
+    if about:
+        warnings.warn(
+            f"{options.path}: columns that describe the features were left out, "
+            f"{join_names(about)}",
+            stacklevel=2,
+        )
+    names = feature_names(frame, about, options)
+    frame = frame.drop(columns=about).set_axis(clean_names(names, options.wanted))
     check_unique(frame.index, options.path)
     return frame.T.rename_axis(index=None, columns=None)
+
+
+def descriptions(frame):
+    """Return the columns without a number, unless these are all columns."""
+    found = [
+        name
+        for name, column in frame.items()
+        if not any(is_number(entry) for entry in column if isinstance(entry, str))
+        and column.notna().any()
+    ]
+    return found if len(found) < len(frame.columns) else []
+
+
+def feature_names(frame, about, options):
+    """Return the names in the index, those that repeat with what describes them."""
+    names = frame.index.astype(str).to_series().where(frame.index.notna())
+    is_missing = names.isna().to_numpy()
+    repeats = names.duplicated(keep=False).to_numpy() & ~is_missing
+    if not about or not (repeats | is_missing).any():
+        return names.fillna("nan")
+    other = frame[about[0]].astype(str).to_numpy()
+    warnings.warn(
+        f"{options.path}: {np.sum(repeats | is_missing)} names of features repeat or "
+        f"are missing, and {about[0]!r} tells them apart",
+        stacklevel=2,
+    )
+    return [
+        more if missing else f"{name} ({more})" if repeat else name
+        for name, more, missing, repeat in zip(
+            names, other, is_missing, repeats, strict=True
+        )
+    ]
 
 
 def read_xlsx(options):
@@ -245,7 +296,8 @@ def read_parquet(options):
             require([options.index], names, options.path, "column")
         options = replace(options, index=None)
     roles = {options.index, options.target, options.groups, *options.text}
-    others = [stored[name] for name in names if name in {*roles, options.event}]
+    others = {*roles, *options.used_columns}
+    others = [stored[name] for name in names if name in others]
     columns = others if options.backed else None
     frame = pd.read_parquet(options.path, engine="pyarrow", columns=columns)
     frame.columns, trimmed = trim_names(frame, options.wanted)
@@ -286,10 +338,13 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
     elif options.index is not None:
         with options.errors:
             frame = set_index(frame, options)
+    others = []
     if options.labels is not None:
+        names = {*frame, options.target, options.event, options.groups, AS_WRITTEN}
         frame = add_labels(frame, options)
+        others = [name for name in frame if name not in names]
     if options.complete or options.backed:
-        frame = frame[rows_with_target(frame, options)]
+        frame = frame[rows_to_use(frame, options)].drop(columns=others)
     written = frame.pop(AS_WRITTEN) if AS_WRITTEN in frame else None
     labels, reading = frame.get(options.target), {}
     if not typed:
@@ -299,6 +354,7 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
         if written is None and kind == "string":
             written = labels
         reading = {"decimal": decimal, "missing": list(options.missing)}
+        reading |= {"below": list(options.below)} if options.below else {}
     return make(frame, options.path, written, reading)
 
 
@@ -328,6 +384,7 @@ def add_labels(frame, options):
         usual_decimal=options.decimal_sign,
         thousands=options.thousands if suffix in WRITTEN else None,
         missing=options.missing,
+        below=options.below,
     )
     labels = read_table(other).label_columns(options.index)
     frame.index, labels.index = frame.index.astype(str), labels.index.astype(str)
@@ -346,8 +403,9 @@ def add_labels(frame, options):
             f"in {options.labels}; they are left out",
             stacklevel=2,
         )
-    possible = options.target, options.event, options.groups, AS_WRITTEN
-    wanted = [name for name in possible if name in labels]
+    asked = {condition.column for condition in options.where}.intersection(frame)
+    possible = [*options.used_columns, AS_WRITTEN]
+    wanted = [name for name in possible if name in labels and name not in asked]
     twice = [name for name in wanted if name in frame]
     if twice:
         raise CommandError(

@@ -5,9 +5,10 @@ import warnings
 
 import numpy as np
 
-from skproj.cli._checks import check_finite, is_numeric
+from skproj.cli._checks import check_finite, is_numeric, option
 from skproj.cli._entries import are_whole, spoiled
 from skproj.cli._errors import CommandError
+from skproj.cli._rows import is_entry
 from skproj.persistence._panel._text_tables import TRUTH
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
@@ -16,26 +17,6 @@ from skproj.utils._wording import join_names
 MAX_LABELS = 20
 # What says whether an event was seen, as text in lower case.
 EVENT_CODES = {f"{code}{end}": code for code in range(3) for end in ("", ".0")} | TRUTH
-
-
-def rows_with_target(frame, options):
-    """Return which rows have a target, and an event where there are such.
-
-    A warning says how many have not. If none has, all are returned: there is nothing
-    to leave out, and `read_target` raises an error.
-    """
-    names = [name for name in (options.target, options.event) if name in frame]
-    has_target = frame[names].notna().all(axis=1).to_numpy()
-    n_without = len(frame) - np.count_nonzero(has_target)
-    if n_without == len(frame):
-        return np.ones(len(frame), dtype=bool)
-    if n_without:
-        warnings.warn(
-            f"{options.path} has {n_without} of {len(frame)} rows without "
-            f"{join_names(names)}; they are left out",
-            stacklevel=2,
-        )
-    return has_target
 
 
 def read_target(table, options):
@@ -89,11 +70,22 @@ def survival_times(time, event, options):
     if not is_numeric(time):
         raise CommandError(f"{target} is not a number, as --event needs.")
     check_complete(event, told)
-    codes = event.astype(str).str.strip().str.lower().map(EVENT_CODES)
+    if options.event_value is not None:
+        codes = event.map(lambda entry: int(is_entry(entry, options.event_value)))
+        if not codes.any():
+            raise CommandError(
+                f"{told} of --event is never {options.event_value!r}; it has "
+                f"{join_names(event.astype(str).unique().tolist())}"
+            )
+    else:
+        codes = event.astype(str).str.strip().str.lower().map(EVENT_CODES)
     if codes.isna().any():
+        words = list(dict.fromkeys(map(str, event)))
+        choice = option("--event", f"{options.event}={words[0]}")
         raise CommandError(
             f"{told} of --event must be {CODES}, got "
-            f"{str(event[codes.isna()].iloc[0])!r}."
+            f"{str(event[codes.isna()].iloc[0])!r}. Of its values {join_names(words)} "
+            f"one may be the event: {choice} says which."
         )
     time = time.to_numpy(dtype=np.float64)
     check_finite(time[:, np.newaxis], [options.target], options.data, can_drop=False)

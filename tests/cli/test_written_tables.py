@@ -199,11 +199,22 @@ READ = {
         ([5.1, NAN, 7, NAN], WHOLE),
         "",
     ),
-    "errors of a spreadsheet as gaps": (
-        rows_of(["5.1", "#DIV/0!", "7", "6.2"]),
-        ([5.1, NAN, 7, 6.2], WHOLE),
+    "errors of a spreadsheet": (
+        rows_of(["5.1", "#DIV/0!", "7", "#VALUE!"]),
+        ([5.1, NAN, 7, NAN], WHOLE),
         "",
-        {"missing": ("#DIV/0!",)},
+    ),
+    "limits as half of them": (
+        rows_of(["5,1", "< 0,5", "7", "<6"]),
+        ([5.1, 0.25, 7, 3], WHOLE),
+        "",
+        {"below": ("<",)},
+    ),
+    "one of the limits as half of it": (
+        rows_of(["5.1", "<0.5", "7", "<6"]),
+        ([5.1, 0.25, 7, NAN], WHOLE),
+        "",
+        {"below": ("<0.5",), "missing": ("<6",)},
     ),
     "blanks between columns, as R": (
         '"a" "b" "kind"\n"1" 0.5 1 "r"\n"2" 2.25 2 "s"\n"3" 7 3 "r"\n"4" 1.125 4 "s"\n',
@@ -273,7 +284,8 @@ def read_by_select(path, **options):
     arguments = ["select", str(path), "--target", "kind", "--impute", "median"]
     arguments += ["--encode", "onehot"]  # which must not hide what is wrong
     for name, value in options.items():  # a sign, or words
-        arguments += ["--na" if name == "missing" else f"--{name}", *value]
+        name = {"missing": "na", "below": "na-below"}.get(name, name)
+        arguments += [f"--{name}", *value]
     parsed = make_parser().parse_args(arguments)
     parsed.refused = {"cv"}  # so that four rows are not too few
     inputs = read_inputs(parsed, Errors())
@@ -380,10 +392,6 @@ REFUSED = {
     "a dash": (
         rows_of(["5.5", "-", "7.2", "2.1"]),
         "'a' holds .*'-' in row 2; --na=- reads it",
-    ),
-    "errors of a spreadsheet": (
-        rows_of(["5.5", "#DIV/0!", "7.2", "2.1"]),
-        "'a' .*'#DIV/0!' in row 2",
     ),
     "underscores": (rows_of(["1_000", "5", "7", "2"]), "'a' .*'1_000' in row 1"),
     "hexadecimal": (rows_of(["0x10", "5.5", "7.5", "2"]), "'a' .*'0x10' in row 1"),

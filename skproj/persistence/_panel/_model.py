@@ -30,6 +30,7 @@ from skproj.persistence._panel._text_tables import (
     clean_names,
     find_decimal,
     find_layout,
+    half_of_limit,
     read_rows,
     to_number,
 )
@@ -224,7 +225,13 @@ def _array(values, part):
 
 
 def read_table(
-    path, separator=None, decimal=None, encoding=None, thousands=None, missing=()
+    path,
+    separator=None,
+    decimal=None,
+    encoding=None,
+    thousands=None,
+    missing=(),
+    below=(),
 ):
     """Read a table of text.
 
@@ -235,6 +242,9 @@ def read_table(
         By default what suits the header and the numbers; UTF-8, or UTF-16 with a mark.
     missing : sequence of str, optional
         More of what stands for a missing value; by default as in the training.
+    below : sequence of str, optional
+        Entries such as <90, in whose place half of the limit is read; < alone stands
+        for all of them. By default as in the training.
 
     Returns
     -------
@@ -262,8 +272,11 @@ def read_table(
         raise ValueError(f"{path} has two columns {twice[0]!r}")
     reading = PANEL.get("reading", {})
     missing = [clean(text) for text in missing or reading.get("missing", ())]
-    absent = MISSING.union(missing)
-    cells = [[None if c in absent else c for c in map(clean, row)] for row in rows]
+    absent, limits = MISSING.union(missing), below or reading.get("below", ())
+    cells = [
+        [None if c in absent else half_of_limit(c, limits) for c in map(clean, row)]
+        for row in rows
+    ]
     table = {name: [row[j] for row in cells] for j, name in enumerate(names)}
     decimal = decimal or {",": ".", ".": ","}.get(thousands)
     _read_cells(table, decimal, reading.get("decimal"), set(map(to_number, missing)))
@@ -344,6 +357,13 @@ def main(argv=None):
     parser.add_argument(
         "--na", nargs="+", default=(), metavar="TEXT", help="more missing values"
     )
+    parser.add_argument(
+        "--na-below",
+        nargs="+",
+        default=(),
+        metavar="LIMIT",
+        help="entries such as '<90', or '<' for all, that are read as half the limit",
+    )
     parser.add_argument("--encoding", help="such as latin-1 (default: utf-8)")
     options = parser.parse_args(argv)
     try:
@@ -356,6 +376,7 @@ def main(argv=None):
             options.encoding,
             options.thousands,
             options.na,
+            options.na_below,
         )
         text = io.StringIO()
         write_predictions(table, text, options.id and clean(options.id))

@@ -16,6 +16,7 @@ MISSING = {
     *("", "NA", "<NA>", "#NA", "N/A", "n/a", "#N/A", "#N/A N/A"),
     *("NULL", "null", "None", "NaN", "-NaN", "nan", "-nan"),
     *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    *("#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"),
 }
 TRUTH = {"true": 1.0, "false": 0.0}
 # Blanks are the last resort: text may hold them.
@@ -104,6 +105,19 @@ def in_lines(cells):
 def count(pattern, lines):
     """Return how often a pattern is found."""
     return pattern.subn("", lines)[1]
+
+
+def half_of_limit(cell, limits):
+    """Return half of 90 as text for an entry <90, other entries as they are.
+
+    `limits` are the entries for which this is done; the sign < alone stands for all.
+    """
+    found = None
+    if cell.startswith("<") and ("<" in limits or cell.replace(" ", "") in limits):
+        text = cell[1:].strip()
+        decimal = "," if "," in text and "." not in text else "."
+        found = to_number(text, decimal)
+    return cell if found is None else f"{found / 2:.15g}".replace(".", decimal)
 
 
 def is_number(value):

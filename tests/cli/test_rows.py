@@ -1,0 +1,238 @@
+"""Rows that --where asks for, events by their value, and columns that say no number."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from cli_helpers import make_frame, read_features, select, selection_of
+
+from skproj.cli._arguments import condition, texts
+from skproj.cli._rows import holds
+
+pytestmark = pytest.mark.filterwarnings("default:.* leaves out ")
+
+COLUMN = pd.Series(["QC", "a b", None, "7", "7.0", "12"], dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("x = QC", [0]),
+        ("x==QC", [0]),
+        ("x != QC", [1, 2, 3, 4, 5]),
+        ("x=a b", [1]),
+        ("x == 7", [3, 4]),
+        ("x!=7.00", [0, 1, 2, 5]),
+    ],
+)
+def test_conditions_on_entries(text, rows):
+    assert np.flatnonzero(holds(condition(text), COLUMN, "table")).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [("x<12", [0, 1]), ("x <= 12", [0, 1, 2]), ("x > 7", [2]), ("x>=7", [0, 1, 2])],
+)
+def test_conditions_on_numbers(text, rows):
+    for column in (COLUMN[3:], COLUMN[3:].astype(float)):
+        column = pd.concat([column, pd.Series([None], dtype=object)])
+        assert np.flatnonzero(holds(condition(text), column, "")).tolist() == rows
+
+
+@pytest.mark.parametrize("text", ["x", "=", "= 3", "", "!= a"])
+def test_text_that_is_no_condition(text, tmp_path, capsys):
+    make_frame().to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--where", text) == 2
+    assert "--where: must be a column, one of = != < <=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("color = red", "has no column 'color'"),
+        (
+            "kind = pink",
+            "has no row with --where 'kind = pink'; the column 'kind' has ",
+        ),
+        ("kind < 3", "--where 'kind < 3' compares numbers, and 'red' is none"),
+        ("gene0 < low", "--where 'gene0 < low' compares numbers, and 'low' is none"),
+    ],
+)
+def test_conditions_that_do_not_suit_the_table(text, message, tmp_path, capsys):
+    make_frame().to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--where", text) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet", ".h5ad", "backed"])
+def test_rows_are_those_that_were_asked_for(suffix, tmp_path, capsys):
+    frame = make_frame().assign(batch=np.repeat([1, 2, 3], 30), site=["x", "y"] * 45)
+    path, options = tmp_path / f"table{suffix}", ["--eta", 1, "--where", "batch != 3"]
+    if suffix == ".h5ad":
+        anndata = pytest.importorskip("anndata")
+        genes = [name for name in frame if name.startswith("gene")]
+        obs = frame.drop(columns=genes).set_index(frame.index.astype(str))
+        anndata.AnnData(frame[genes].to_numpy(), obs, pd.DataFrame(index=genes)).write(
+            path
+        )
+    elif suffix == ".xlsx":
+        frame.to_excel(path, index=False)
+    elif suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        path = path.with_suffix(".parquet")
+        frame.to_parquet(path)
+        options += ["--backed"] if suffix == "backed" else []
+    more = [] if suffix == ".h5ad" else ["--drop", "site", "batch"]
+    assert select(path, *options, *more, "--where", "site = x") == 0
+    told = capsys.readouterr()
+    assert "30 rows, 8 features" in told.out
+    asked = "'batch != 3' and 'site = x'"
+    assert f"--where {asked} leaves out 60 of 90 rows" in told.err
+
+
+def test_conditions_on_the_labels_file(tmp_path, capsys):
+    frame = make_frame().rename_axis("id").reset_index()
+    frame.drop(columns="kind").to_csv(tmp_path / "table.csv", index=False)
+    labels = frame[["id", "kind"]].assign(run=np.arange(90) % 2)
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    options = ["--index", "id", "--labels", tmp_path / "labels.csv", "--eta", 1]
+    assert select(tmp_path / "table.csv", *options, "--where", "run=1") == 0
+    assert "45 rows, 8 features" in capsys.readouterr().out
+
+
+def test_a_condition_is_a_setting_of_the_report(tmp_path):
+    frame = make_frame().assign(batch=np.arange(90) % 3)
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    where = ["--where", "batch < 2", "--where", "gene0 > -9"]
+    out = ["--out", tmp_path / "out", "--eta", 1]
+    assert select(tmp_path / "table.csv", *where, *out) == 0
+    report = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "batch &lt; 2, gene0 &gt; -9" in report
+
+
+def test_a_column_of_text_in_a_condition_is_no_feature(tmp_path):
+    frame = make_frame().assign(Group=["QC", "sample", "sample"] * 30)
+    found = selection_of(frame, tmp_path, "--where", "Group = sample", "--eta", 1)
+    assert list(found.names) == [f"gene{j}" for j in range(8)]
+    assert found.n_train + found.n_test == 60
+
+
+# ---------------------------------------------------------------------------
+# Events
+
+
+def trial():
+    rng = np.random.default_rng(0)
+    frame = make_frame().drop(columns="kind")
+    times = rng.exponential(np.exp(-frame["gene0"] / 4.0))
+    return frame.assign(time=times.round(4) + 0.01, status=["DECEASED", "LIVING"] * 45)
+
+
+def test_the_value_of_an_event(tmp_path):
+    frame = trial()
+    coded = frame.assign(status=1 - frame.index.to_numpy() % 2)
+    options = ["--eta", 1, "--event"]
+    found, same = (
+        selection_of(table, tmp_path, "--overwrite", *options, event, target="time")
+        for table, event in ((frame, "status = DECEASED"), (coded, "status"))
+    )
+    assert [f.score for f in found.features] == [f.score for f in same.features]
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ("status=DEAD", "never 'DEAD'; it has 'DECEASED', 'LIVING'"),
+        ("status", "Of its values 'DECEASED', 'LIVING' one may be the event: --event "),
+        ("status=", "--event must be a column, or COLUMN=VALUE"),
+        ("=DECEASED", "--event must be a column, or COLUMN=VALUE"),
+        ("state=DECEASED", "has no column 'state'"),
+    ],
+)
+def test_events_that_are_refused(event, message, tmp_path, capsys):
+    trial().to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--event", event, target="time") == 2
+    assert message in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------
+# Columns that are no features
+
+
+@pytest.mark.filterwarnings("default:.*columns of dates")
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".parquet"])
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d.%m.%y", "%m/%d/%Y %H:%M", None])
+def test_dates_are_no_features(suffix, form, tmp_path, capsys):
+    days = pd.Series(pd.date_range("2024-01-07", periods=90, freq="40h"))
+    days = days if form is None else days.dt.strftime(form)
+    frame, path = make_frame().assign(visit=days), tmp_path / f"table{suffix}"
+    frame.loc[3, "visit"] = None
+    if suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        write = frame.to_csv if suffix == ".csv" else frame.to_excel
+        write(path, index=False)
+    assert select(path, "--eta", 1) == 0
+    told = capsys.readouterr()
+    assert "90 rows, 8 features" in told.out
+    assert "columns of dates were left out, 'visit'" in told.err
+
+
+@pytest.mark.parametrize("entry", ["2024", "1.5", "12-34", "31.12", "a-b-c", "1.2.3.4"])
+def test_other_text_is_no_date(entry, tmp_path, capsys):
+    frame = make_frame().assign(code=[entry, "x"] * 45)
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--eta", 1) == 2
+    assert "'code'" in capsys.readouterr().err
+
+
+def counts(names):
+    """Return a table as pipelines write it: a row and three columns for each gene."""
+    frame = make_frame().drop(columns="kind").T
+    frame.columns = [f"S{i:02}" for i in range(90)]
+    frame.insert(0, "gene_id", [f"ENSG{j:05}" for j in range(8)])
+    frame.insert(1, "gene_name", names)
+    frame.insert(2, "biotype", "protein_coding")
+    return frame
+
+
+@pytest.mark.filterwarnings("default:.*(describe the features|tells them apart)")
+def test_columns_that_describe_features(tmp_path, capsys):
+    names = ["TP53", "Y_RNA", "Y_RNA", None, "EGFR", "MYC", "KRAS", "ALK"]
+    counts(names).to_csv(tmp_path / "counts.tsv", sep="\t", index=False)
+    labels = {"sample": [f"S{i:02}" for i in range(90)], "kind": make_frame()["kind"]}
+    pd.DataFrame(labels).to_csv(tmp_path / "labels.csv", index=False)
+    options = ["--transpose", "--index", "gene_name", "--labels"]
+    options += [tmp_path / "labels.csv", "--eta", 1, "--out", tmp_path / "out"]
+    assert select(tmp_path / "counts.tsv", *options) == 0
+    told = capsys.readouterr().err
+    assert "describe the features were left out, 'gene_id', 'biotype'" in told
+    assert "3 names of features repeat or are missing, and 'gene_id' tells" in told
+    found = {row["feature"] for row in read_features(tmp_path / "out")}
+    distinct = {"Y_RNA (ENSG00001)", "Y_RNA (ENSG00002)", "ENSG00003"}
+    assert found == {"TP53", "EGFR", "MYC", "KRAS", "ALK"} | distinct
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ND", ["ND"]),
+        ("ND,.,?,#DIV/0!", ["ND", ".", "?", "#DIV/0!"]),
+        ("-9,5", ["-9,5"]),
+        ("<0,5", ["<0,5"]),
+        ("n.d., -99", ["n.d.", "-99"]),
+    ],
+)
+def test_what_stands_for_missing_values(text, found):
+    assert texts(text) == found
+
+
+@pytest.mark.parametrize("text", ["90", "ND", "<", "<ND", ">5"])
+def test_limits(text, tmp_path, capsys):
+    frame = make_frame().astype({"gene3": object})
+    frame.loc[::9, "gene3"] = "<0.4"
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    code = select(tmp_path / "table.csv", "--eta", 1, "--na-below", text)
+    assert code == (0 if text == "<" else 2)
+    wrong = "--na-below: must be an entry such as '<90'" in capsys.readouterr().err
+    assert wrong == (text != "<")
