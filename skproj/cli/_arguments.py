@@ -21,6 +21,10 @@ examples:
   skproj select table.parquet --target weight --task regression --eta 3.5
   skproj select trial.csv --target time --event died --out selection
 """,
+    "verify": """\
+examples:
+  skproj verify selection/report.json
+""",
     "apply": """\
 examples:
   skproj apply selection/model.skops new.csv --out predictions.csv
@@ -119,6 +123,7 @@ def make_parser():
     parser.add_argument("--version", action="version", version=f"skproj {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_select(commands)
+    add_verify(commands)
     add_apply(commands)
     add_export(commands)
     add_info(commands)
@@ -197,6 +202,22 @@ def add_select(commands):
     )
     parser.add_argument("--no-progress", action="store_true", help="no progress bars")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_verify(commands):
+    parser = add_command(
+        commands,
+        "verify",
+        "repeat a selection, and compare it with its report",
+        "Repeat the command that wrote a report.json, in the folder where it was "
+        "called, and compare every number.",
+    )
+    parser.add_argument(
+        "report", type=Path, metavar="REPORT", help="a report.json of 'skproj select'"
+    )
+    parser.add_argument(
+        "--data", **FILE, help="where the table is now (default: as in the report)"
+    )
 
 
 def add_apply(commands):

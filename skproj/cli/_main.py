@@ -15,6 +15,7 @@ from skproj.utils._wording import on_one_line
 # command needs it.
 COMMANDS = {
     "select": "skproj.cli._options",
+    "verify": "skproj.cli._verify",
     "apply": "skproj.cli._apply",
     "export": "skproj.cli._export",
     "info": "skproj.cli._info",
@@ -86,7 +87,7 @@ def run(options):
 
 def check_inputs(options, errors):
     """Find input files that are missing."""
-    for name in ("model", "data", "result", "labels", "feature_groups"):
+    for name in ("model", "data", "result", "labels", "feature_groups", "report"):
         path = getattr(options, name, None)
         is_folder = name == "result" and path is not None and path.is_dir()
         if path is not None and str(path) != "-" and not is_folder:

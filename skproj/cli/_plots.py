@@ -9,6 +9,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     ConfusionMatrixDisplay,
     precision_recall_curve,
+    roc_auc_score,
     roc_curve,
 )
 
@@ -153,7 +154,10 @@ def draw_predictions(selection, figure):
     s = selection
     y, predicted = s.predictions.y_test, s.predictions.y_predicted
     if s.task == "survival":
-        SurvivalCurvesDisplay.from_predictions(y, predicted, ax=figure.subplots())
+        figure.set_size_inches(6.0, 4.4)
+        ax = figure.subplots()
+        SurvivalCurvesDisplay.from_predictions(y, predicted, ax=ax, at_risk=True)
+        ax.set_xlabel(s.target, parse_math=False)
         return
     figure.set_size_inches(6.0, 5.0)
     ax = figure.subplots()
@@ -187,11 +191,45 @@ def ranked_classes(selection):
     return [s.positive] if places and s.positive is not None else places
 
 
+def draw_scores(selection, figure):
+    """Draw histograms of scores: of one class of two, or each class against the rest.
+
+    These are for classes that are apart, whose curves are corners.
+    """
+    s = selection
+    true, _ = s.codes
+    places = ranked_classes(s)
+    decisions = s.predictions.decisions[:, places]
+    ax = figure.subplots()
+    parts, labels = [], []
+    if len(places) == 1:
+        for i, name in enumerate(s.class_names):
+            parts.append(decisions[true == i, 0])
+            labels.append(shorten(name))
+    else:
+        is_own = true[:, np.newaxis] == places
+        parts, labels = [decisions[is_own], decisions[~is_own]], ["own class", "others"]
+    bins = np.histogram_bin_edges(np.concatenate(parts), bins=20)
+    for color, (part, label) in enumerate(zip(parts, labels, strict=True)):
+        options = {"color": CLASS_COLORS[color], "alpha": 0.6, "label": label}
+        ax.hist(part, bins=bins, **options)
+    name = "" if s.positive is None else f" of {shorten(s.class_names[s.positive])}"
+    kind = "Probability" if s.predictions.probabilities is not None else "Score"
+    ax.set(ylabel="Rows")
+    ax.set_xlabel(f"{kind}{name}", parse_math=False)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+
+
 def draw_curves(selection, figure):
     """Draw ROC and precision-recall curves, each class against the rest."""
     s = selection
     true, _ = s.codes
     figure.set_size_inches(6.0, 3.1)
+    decisions = s.predictions.decisions
+    areas = [roc_auc_score(true == i, decisions[:, i]) for i in ranked_classes(s)]
+    if min(areas) == 1.0:
+        draw_scores(s, figure)
+        return
     left, right = figure.subplots(1, 2)
     for i in ranked_classes(s):
         line = dict(zip(("linestyle", "color"), LINES[i % len(LINES)], strict=True))

@@ -14,6 +14,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from skproj.cli._methods import describe_model, methods
+from skproj.cli._scores import wilson
 from skproj.utils._versions import versions
 
 # Options that do not change the result, and what has a place of its own.
@@ -57,13 +59,15 @@ def report_numbers(selection, path, facts, options):
         "class_names": s.class_names,
         "positive_class": None if s.positive is None else s.class_names[s.positive],
         "classes": scores_of_classes(s),
+        "rates": rates(s),
         "confusion": confusion(s),
         "features": s.features,
         "path": path_numbers(path),
         "data": facts,
         "settings": settings(options),
         "command": shlex.join(options.command_line),
-        "model": repr(s.model),
+        "methods": methods(s, facts, options),
+        "model": describe_model(s.model),
         "versions": {**versions(), "system": platform.platform()},
         "written": f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}".strip(),
     }
@@ -128,6 +132,36 @@ def scores_of_classes(selection):
             row["auc"] = roc_auc_score(*told)
             row["average_precision"] = average_precision_score(*told)
         rows.append(row)
+    return rows
+
+
+def rates(selection):
+    """Return rates of two classes at the threshold, with their 95 % intervals [1]_.
+
+    References
+    ----------
+    .. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical
+       inference", Journal of the American Statistical Association 22(158), 1927,
+       :doi:`10.1080/01621459.1927.10502953`.
+    """
+    s = selection
+    if s.n_test == 0 or s.positive is None:
+        return []
+    true, predicted = (codes == s.positive for codes in s.codes)
+    rows = []
+    for name, hits, among in (
+        ("Sensitivity", predicted, true),
+        ("Specificity", ~predicted, ~true),
+        ("Positive predictive value", true, predicted),
+        ("Negative predictive value", ~true, ~predicted),
+    ):
+        n, n_hits = np.sum(among), np.sum(hits & among)
+        value, low, high = None, None, None
+        if n:
+            value = n_hits / n
+            low, high = wilson(value, n)
+        row = {"name": name, "hits": n_hits, "rows": n}
+        rows.append(row | {"value": value, "low": low, "high": high})
     return rows
 
 

@@ -135,6 +135,7 @@ class SelectionResult:
     predictions: Predictions
     class_names: list[str]  # empty if there are no classes
     n_train: int
+    target: str = "Time"  # name of its column
     choice: str | None = None  # a sentence on the number of features
     frequencies: np.ndarray | None = None  # as `SelectedFeature.frequency`
     n_halves: int | None = None  # None if nothing was selected from any

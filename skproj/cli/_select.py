@@ -3,6 +3,8 @@
 import contextlib
 import os
 
+import numpy as np
+
 from skproj.cli._checkpoints import find_checkpoints, keep_steps
 from skproj.cli._checks import check_finite
 from skproj.cli._errors import CommandError
@@ -18,7 +20,7 @@ from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import codes_of_gaps, suspect_columns, suspect_rows
 from skproj.cli._target import describe_task
-from skproj.utils._wording import join_names
+from skproj.utils._wording import in_words, join_names
 
 N_PRINTED_FEATURES = 20
 # Characters of the names of the models that are compared, if none is longer.
@@ -39,7 +41,8 @@ def run(options, inputs):
             f"The file of {join_names(changed)} has changed while it was read: begin "
             "again when it is complete."
         )
-    say(f"{options.data}: {facts['rows']} rows, {facts['features']} features")
+    groups = f", {facts['groups']}" if "groups" in facts else ""
+    say(f"{options.data}: {facts['rows']} rows, {facts['features']} features{groups}")
     say(f"target {options.target!r}: {facts['task']}")
     if options.eta is None:
         say(f"Searching for the radius of the {facts['method']}, {options.cv} folds")
@@ -108,6 +111,9 @@ def make_problem(options, inputs, digests):
         "task": describe_task(task, y),
         "method": problem.method_name,
     }
+    if inputs.groups is not None:
+        n_groups = len(np.unique(inputs.groups))
+        facts["groups"] = f"{n_groups} groups by {options.groups}"
     return problem, facts
 
 
@@ -185,4 +191,4 @@ def describe_feature(feature):
     if feature.frequency is not None:  # 100 only if it is all of them
         often = f"{int(100 * feature.frequency + 1e-9):6}%"
     where = direction if direction in "+-" else f"high in {direction}"
-    return f"{feature.score:10.4g}{often}  {feature.name}  ({where})"
+    return f"{feature.score:10.4g}{often}  {in_words(feature.name)}  ({where})"

@@ -110,6 +110,7 @@ def describe_selection(run, search, model):
     chosen_by = searcher(search)
     return {
         "task": p.task,
+        "target": p.options.target,
         "search": chosen_by,
         "eta": float(step.eta_),
         "names": names,

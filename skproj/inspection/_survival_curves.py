@@ -11,6 +11,8 @@ from skproj.metrics import kaplan_meier_estimator
 from skproj.utils._docs import shared_docs
 from skproj.utils._survival import read_survival
 
+# Of the numbers at risk: points from the axes to the title, and from row to row.
+TITLE_OFFSET, ROW_HEIGHT = -46.0, -13.0
 # Where it is clear which is which, the number is not needed.
 GROUP_NAMES = {2: ("low", "high"), 3: ("low", "medium", "high")}
 LINE_STYLES = ("-", "--", "-.")
@@ -75,7 +77,7 @@ class SurvivalCurvesDisplay:
         self.group_names = list(group_names)
 
     @classmethod
-    def from_predictions(cls, y_true, y_score, *, n_groups=3, ax=None):
+    def from_predictions(cls, y_true, y_score, *, n_groups=3, ax=None, at_risk=False):
         """Divide samples into groups of about the same size by their risk, and draw.
 
         Parameters
@@ -87,7 +89,12 @@ class SurvivalCurvesDisplay:
             event.
         n_groups : int, default=3
             Number of groups: 3 are thirds. Samples of equal risk stay together.
-        {drawn}
+        {ax}
+        at_risk : bool, default=False
+            Whether to write below the axes how many samples of each group are at risk,
+            those without an event or censoring before that time.
+
+        {display}
 
         Raises
         ------
@@ -105,12 +112,18 @@ class SurvivalCurvesDisplay:
         share_below = (rankdata(y_score) - 0.5) / len(y_score)
         # Equal risks may leave groups empty.
         group = np.unique((n_groups * share_below).astype(int), return_inverse=True)[1]
-        return cls(y_true=y_true, group=group).plot(ax)
+        return cls(y_true=y_true, group=group).plot(ax, at_risk=at_risk)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None, *, at_risk=False):
         """Draw the curves.
 
-        {plot}
+        Parameters
+        ----------
+        {ax}
+        at_risk : bool, default=False
+            Whether to write the numbers at risk below the axes.
+
+        {display}
         """
         self.ax_ = ax = _common.single_axes(ax)
         self.figure_, self.lines_ = ax.figure, []
@@ -132,4 +145,21 @@ class SurvivalCurvesDisplay:
         ax.set_xlim(left=0.0)
         ax.set(ylim=(0.0, 1.02), xlabel="Time", ylabel="Share without event")
         self.legend_ = _common.legend_above(ax, self.lines_)
+        if at_risk:
+            self._write_at_risk()
         return self
+
+    def _write_at_risk(self):
+        """Write below the axes how many samples of each group are still at risk."""
+        low, high = self.ax_.get_xlim()
+        times = [time for time in self.ax_.get_xticks() if low <= time <= high]
+        self.ax_.set_xticks(times)
+        place = {"xycoords": self.ax_.get_xaxis_transform(), "va": "center"}
+        place |= {"textcoords": "offset points"}
+        self.ax_.annotate("At risk", (low, 0.0), (0.0, TITLE_OFFSET), **place)
+        for i, line in enumerate(self.lines_):
+            offset = 0.0, TITLE_OFFSET + ROW_HEIGHT * (i + 1)
+            style = {"color": line.get_color(), "ha": "center", **place}
+            for time in times:
+                n_left = np.sum(self.y_true["time"][self.group == i] >= time)
+                self.ax_.annotate(f"{n_left}", (time, 0.0), offset, **style)

@@ -36,6 +36,12 @@ def short_names(names):
     ]
 
 
+def in_words(name):
+    """Return the name of a feature; that of an indicator of gaps says what it is."""
+    column = name.removeprefix("missingindicator_")
+    return name if column == name else f"{column} is missing"
+
+
 def join_names(names, at_most=5):
     """Return names in quotes, and how many more there are."""
     names = list(names)

@@ -1,7 +1,5 @@
 """Results of selections, of any size, to make reports from."""
 
-import argparse
-
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -9,6 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
+from skproj.cli._arguments import make_parser
 from skproj.cli._report import write_report
 from skproj.cli._result import (
     GroupSummary,
@@ -25,14 +24,9 @@ TEN_LONG_NAMES = [
     f"Epithelial cells of the proximal tubule, state {i} of ten" for i in range(10)
 ]
 FACTS = {"data": "table.csv", "rows": 200, "features": 300, "target": "kind"}
-OPTIONS = argparse.Namespace(
-    command="select",
-    command_line=["skproj", "select", "table.csv", "--target", "kind"],
-    cv=3,
-    eta=None,
-    seed=0,
-    drop=["age"],
-)
+COMMAND = ["skproj", "select", "table.csv", "--target", "kind"]
+OPTIONS = make_parser().parse_args([*COMMAND[1:], "--cv", "3", "--drop", "age"])
+OPTIONS.command_line = COMMAND
 
 
 def write(folder, result):

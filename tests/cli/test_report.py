@@ -182,11 +182,12 @@ def test_features_have_a_table_for_spreadsheets(tmp_path):
 
 
 def test_settings_are_all_that_change_the_result():
-    options = argparse.Namespace(
-        **vars(OPTIONS), test_size=0.0, debug=True, groups=None, drop_suspects=False
-    )
+    options = argparse.Namespace(**{**vars(OPTIONS), "test_size": 0.0, "debug": True})
     numbers = report_numbers(make_result(), None, FACTS, options)
-    assert numbers["settings"] == {"cv": 3, "seed": 0, "drop": "age", "test size": 0.0}
+    assert numbers["settings"] == {
+        **{"cv": 3, "seed": 0, "drop": "age", "test size": 0.0},
+        **{"method": "auto", "task": "auto", "n jobs": 1},
+    }
     assert numbers["command"] == "skproj select table.csv --target kind"
 
 

@@ -10,7 +10,7 @@ from skproj.cli._plots import LINES
 from skproj.cli._result import rounded
 from skproj.linear_model._substitutes import MAX_SUBSTITUTES
 from skproj.utils._optional import import_optional
-from skproj.utils._wording import shorten
+from skproj.utils._wording import in_words, shorten
 
 FOLDER = Path(__file__).parent
 
@@ -50,6 +50,7 @@ def render(numbers, figures):
     )
     environment.filters |= {
         "interval": interval,
+        "in_words": in_words,
         "number": number,
         "shorten": shorten,
     }
@@ -63,6 +64,9 @@ def render(numbers, figures):
         heatmap=heatmap(numbers),
         confusion_rows=confusion_rows(numbers),
         forest=forest(numbers),
+        alts=alternatives(numbers),
+        has_substitutes=any(f["substitutes"] for f in numbers["features"]),
+        is_separated=is_separated(numbers["classes"]),
         lines=LINES,
         figures=figures,
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -77,6 +81,42 @@ def number(value, form=None, digits=3):
         return "-"
     text = rounded(value, digits) if form is None else format(value, form)
     return text.removesuffix(".")
+
+
+def plain_number(value):
+    """Return a number of three digits as people write it, such as 1,400."""
+    if 1e3 <= abs(value) < 1e7:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.3g}"
+
+
+def alternatives(numbers):
+    """Return what the plots show in numbers, by their names, to be read aloud."""
+    found = dict.fromkeys(("radius", "test", "curves", "calibration"), "")
+    path = [row for row in numbers["path"] if row["score"] is not None]
+    if path:
+        most = max(path, key=lambda row: row["n_features"])
+        least = min(path, key=lambda row: row["n_features"])
+        score = numbers["cross_validation"]
+        found["radius"] = (
+            f" From {number(least['score'])} with {least['n_features']:.0f} features "
+            f"to {number(most['score'])} with {most['n_features']:.0f}; chosen are "
+            f"{numbers['n_selected']} with {number(score['mean'])}."
+        )
+    areas = [row for row in numbers["classes"] if row["auc"] is not None]
+    if areas:
+        listed = (f"{row['name']} {number(row['auc'])}" for row in areas)
+        found["curves"] = f" Areas under the curves: {', '.join(listed)}."
+    if numbers["models"]:
+        scores = numbers["models"][0]["scores"]
+        listed = (f"{x['name']} {number(x['value'])}" for x in scores)
+        found["test"] = f" {', '.join(listed)}."
+    return found
+
+
+def is_separated(classes):
+    """Whether the scores of each class are apart from those of all others."""
+    return all(row["auc"] in (None, 1.0) for row in classes)
 
 
 def interval(score):
@@ -117,10 +157,10 @@ def heatmap(numbers):
         scale = within if within > 0.0 else np.abs(deviations).max() or 1.0
         alphas = np.clip(deviations / (scale * MAX_SHADED_DEVIATION), -1.0, 1.0)
         cells = [
-            cell(f"{mean:.3g}", alpha > 0, abs(alpha))
+            cell(plain_number(mean), alpha > 0, abs(alpha))
             for mean, alpha in zip(means, alphas, strict=True)
         ]
-        rows.append({"name": feature["name"], "cells": cells})
+        rows.append({"name": in_words(feature["name"]), "cells": cells})
     return rows
 
 
