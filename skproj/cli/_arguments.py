@@ -253,7 +253,9 @@ def add_export(commands):
         "the selected columns, and a model that needs only NumPy",
         "Write the selected columns with directions, standardisation and, of a linear "
         "model, coefficients as panel.csv, and a program that predicts from them as "
-        "panel_model.py, which needs Python and NumPy alone.",
+        "panel_model.py, which needs Python and NumPy alone. A linear model is also "
+        "written as panel_model.R, a script of R, and as the formulas of "
+        "panel_model.xlsx.",
     )
     parser.add_argument(
         "result",
@@ -266,7 +268,7 @@ def add_export(commands):
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for panel.csv and panel_model.py",
+        help="folder for panel.csv and the programs",
     )
     add_overwrite(parser)
 

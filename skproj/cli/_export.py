@@ -10,6 +10,8 @@ from skproj.cli._output import new_folder, print_lines, write_rows
 from skproj.persistence._summary import READING_ATTRIBUTE, VERDICT_ATTRIBUTE
 
 TABLE, PROGRAM = "panel.csv", "panel_model.py"
+# Of linear models.
+R_SCRIPT, WORKBOOK = "panel_model.R", "panel_model.xlsx"
 # Of a feature, what `skproj select` knows and the model does not.
 DETAILS = "direction", "frequency"
 
@@ -26,15 +28,29 @@ def run(options, errors):
 
     panel, facts = read_panel(path)
     details = read_details(path.with_name("features.json"), panel)
-    with new_folder(options.out, (TABLE, PROGRAM)) as folder:
+    with new_folder(options.out, (TABLE, PROGRAM, R_SCRIPT, WORKBOOK)) as folder:
         source = panel_source(panel, details, **facts)
         (folder / PROGRAM).write_text(source, encoding="utf-8")
         write_panel(folder / TABLE, panel, feature_rows(panel, details))
+        told = write_formulas(folder, panel)
+        written = ", ".join(sorted(file.name for file in folder.iterdir()))
     print_lines(
         *([facts["verdict"]] if "verdict" in facts else []),
         *summary(panel, details),
-        f"Wrote to {options.out}: {TABLE}, {PROGRAM}",
+        *told,
+        f"Wrote to {options.out}: {written}",
     )
+
+
+def write_formulas(folder, panel):
+    """Write a linear model for R and for spreadsheets; return what could not be."""
+    from skproj.persistence._panel._formulas import r_source, write_workbook
+
+    if panel.formula is None:
+        return []
+    (folder / R_SCRIPT).write_text(r_source(panel), encoding="ascii")
+    reason = write_workbook(panel, folder / WORKBOOK)
+    return [] if reason is None else [f"There is no {WORKBOOK}: {reason}."]
 
 
 def find_model(path):
