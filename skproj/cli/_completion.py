@@ -36,5 +36,7 @@ def mark_files(parser, shtab):
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
                 mark_files(command, shtab)
+        elif action.choices and "'" in action.choices:
+            action.choices = None  # fish would not read the script
         elif action.type is Path:
             action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE

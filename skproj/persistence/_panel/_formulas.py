@@ -73,6 +73,8 @@ def write_workbook(panel, path):
     ]
     if max(map(len, sums)) > MAX_FORMULA or len(columns) > 16_000:
         return "its formula would be too long for a spreadsheet"
+    if any(openpyxl.cell.cell.ILLEGAL_CHARACTERS_RE.search(c) for c in columns):
+        return "a name has characters that no workbook may hold"
     n = len(columns)
     cells = [f"{letter(n + k)}2" for k in range(1, len(sums) + 1)]
     outputs = outputs_of(panel, sums, cells)
