@@ -81,8 +81,11 @@ def test_program_predicts_as_apply_does(kind, request, data, tmp_path, capsys):
     assert printed.startswith("The selected features predict 'kind'")
     sentence = "by the mean of LogisticRegression and SparseSupervisedAutoencoder.\n"
     assert (sentence in printed) == (kind == "mean")
-    assert f"Wrote to {out}: panel.csv, panel_model.py" in printed
-    assert sorted(path.name for path in out.iterdir()) == ["panel.csv", PROGRAM]
+    files = ["panel.csv", PROGRAM]
+    if kind == "result":
+        files = ["panel.csv", "panel_model.R", PROGRAM, "panel_model.xlsx"]
+    assert f"Wrote to {out}: {', '.join(files)}\n" in printed
+    assert sorted(path.name for path in out.iterdir()) == files
 
     assert main(["apply", str(result / "model.skops"), str(data)]) == 0
     expected = pd.read_csv(io.StringIO(capsys.readouterr().out), index_col=0)
