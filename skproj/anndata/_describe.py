@@ -5,9 +5,12 @@ from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from skproj.anndata._matrix import compare_groups, scale_of_genes
+from skproj.anndata._matrix import compare_groups, scale_of_genes, stored_values
 from skproj.anndata._ranking import rank_genes
 from skproj.utils._calibration import fit_temperature
+
+# Shares of the cells that express a gene, in a group and in the others.
+DETECTED = "detected", "detected_rest"
 
 
 def describe(selection, groups, reference, X, expression, genes, log_base, adata):
@@ -28,7 +31,9 @@ def describe(selection, groups, reference, X, expression, genes, log_base, adata
     logits[labelled] = selection.fold_logits
     predicted = logits.argmax(axis=1)
     temperature = _temperature(selection.fold_logits, codes)
-    var, varm = _describe_genes(selection, X[labelled], codes, genes, adata.n_vars)
+    var, varm = _describe_genes(
+        selection, X[labelled], expression[labelled], codes, genes, adata.n_vars
+    )
     ranking = rank_genes(
         selection,
         groups,
@@ -82,10 +87,10 @@ def _describe_model(selection, codes, predicted):
     return results
 
 
-def _describe_genes(selection, X, codes, genes, n_vars):
+def _describe_genes(selection, X, expression, codes, genes, n_vars):
     """Return the columns of results for all genes, as dicts for `var` and `varm`.
 
-    X has the selected genes of the cells with a label.
+    `X` and `expression` have the selected genes of the cells with a label.
     """
 
     def spread(values, places):
@@ -102,6 +107,11 @@ def _describe_genes(selection, X, codes, genes, n_vars):
     }
     means, others = compare_groups(X, codes)
     varm = {"difference": spread((means - others).T / deviations, chosen)}
+    detected = (expression > 0).astype(np.float32)
+    for name, shares in zip(DETECTED, compare_groups(detected, codes), strict=True):
+        if stored_values(expression).min(initial=0) < 0:
+            shares = np.full_like(shares, np.nan)
+        varm[name] = spread(shares.T, chosen)
     coef = selection.coef()
     if coef is not None:
         varm["coef"] = spread(coef.T * deviations, chosen)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skproj.anndata._describe import DETECTED
 from skproj.anndata._docs import DOCS
 from skproj.anndata._dots import draw_dots
 from skproj.anndata._groups import REST, keep_groups, merge_others, read_groups
@@ -17,7 +18,7 @@ from skproj.utils._optional import import_optional
 
 OBS_COLUMNS = ("label", "confidence")
 VAR_COLUMNS = ("selected", "score", "selection_frequency")
-VARM_KEYS = ("difference", "coef")
+VARM_KEYS = ("difference", "coef", *DETECTED)
 
 
 def check_inputs_stay(key, of_obs, of_var):
@@ -68,8 +69,10 @@ def selected_df(adata, *, key="skproj", all_genes=False):
     table : pandas.DataFrame
         One row for each gene, indexed by its name, the largest score first, with the
         columns "selected" (only with `all_genes`), "score", "selection_frequency",
-        "group", the group in which the gene exceeds the other cells the most, and
-        "difference", by how many standard deviations it does so.
+        "group", the group in which the gene exceeds the other cells the most,
+        "difference", by how many standard deviations it does so, and "pct_nz_group"
+        and "pct_nz_reference", the shares of the cells of the group and of the others
+        in which it is above zero, named as in scanpy.
 
     {no_results}
 
@@ -83,8 +86,8 @@ def selected_df(adata, *, key="skproj", all_genes=False):
     >>> skproj.anndata.select_features(adata, "type", n_genes=3)
     >>> table = skproj.anndata.selected_df(adata)
     >>> table.shape
-    (3, 4)
-    >>> list(table.columns)
+    (3, 6)
+    >>> list(table.columns)[:4]
     ['score', 'selection_frequency', 'group', 'difference']
     """
     pandas = import_optional("pandas", extra="anndata")
@@ -98,6 +101,10 @@ def selected_df(adata, *, key="skproj", all_genes=False):
         categories=adata.uns[key]["groups"],
     )
     table["difference"] = differences.max(axis=1)
+    place = differences.argmax(axis=1)
+    for name, column in zip(DETECTED, ("group", "reference"), strict=True):
+        shares = np.asarray(adata.varm[f"{key}_{name}"])
+        table[f"pct_nz_{column}"] = shares[np.arange(len(shares)), place]
     if all_genes:
         table = table[table["score"].notna()]
     else:

@@ -85,7 +85,7 @@ def select_features(
         longer and finds genes that matter only jointly.
     eta : "cv" or float, default="cv"
         Radius of the projection ball; smaller is sparser; not a learning rate. "cv"
-        chooses it by cross-validation: the smallest one that keeps 95 % of what the
+        chooses it by cross-validation: the smallest one that keeps 90 % of what the
         best one gains over no genes, or another `keep_gain`; with
         ``method="autoencoder"`` the smallest one that is at most one standard error
         worse than the best.
@@ -145,6 +145,11 @@ def select_features(
             Mean in a group minus mean of the other cells, in standard deviations; NaN
             for genes that are not selected. It describes the genes and is not a
             result of the model.
+        ``adata.varm["skproj_detected"]`` : ndarray of shape (n_vars, n_groups)
+            Share of the cells of a group in which a selected gene is above zero; NaN
+            where data have negative values, and for other genes.
+        ``adata.varm["skproj_detected_rest"]`` : ndarray of shape (n_vars, n_groups)
+            The same for the other cells.
         ``adata.varm["skproj_coef"]`` : ndarray of shape (n_vars, n_groups)
             Only with ``method="linear"``: coefficients for genes of unit variance; NaN
             for genes that are not selected.

@@ -141,7 +141,7 @@ def test_results_of_an_earlier_ranking_are_replaced(small):
     assert len(table_of(small, group="CD19+ B")) == 10
 
 
-@pytest.mark.parametrize(("verbosity", "n_lines"), [(1, 0), (2, 2), (3, 13)])
+@pytest.mark.parametrize(("verbosity", "n_lines"), [(1, 0), (2, 2), (3, 15)])
 def test_verbosity_of_scanpy_is_heard(small, verbosity, n_lines, capsys):
     before = sc.settings.verbosity
     sc.settings.verbosity = verbosity
