@@ -419,6 +419,13 @@ def add_column_options(parser):
         "pathway, are selected together",
     )
     parser.add_argument(
+        "--windows",
+        type=at_least(2),
+        metavar="N",
+        help="select windows of N neighbouring channels of spectra, columns with names "
+        "such as 1100 or X1100.5",
+    )
+    parser.add_argument(
         "--drop-suspects",
         action="store_true",
         help="leave out columns that are suspected to give the target away",

@@ -8,6 +8,7 @@ import numpy as np
 
 from skproj.cli._arguments import STANDARD_INPUT
 from skproj.cli._backed_table import Backing
+from skproj.cli._channels import windows
 from skproj.cli._errors import CommandError
 from skproj.cli._preparation import read_columns
 from skproj.cli._split import check_split
@@ -69,6 +70,7 @@ def read_inputs(options, errors):
         check_kept(options.always_keep, names, options)
     with errors:
         feature_groups = read_groups(options.feature_groups, names, options.drop)
+        feature_groups += windows(names, options.windows)
     # Text may be a column whose name was not given as it is, and then no feature.
     text = () if all_known else set(table.text_columns(names))
     with errors:

@@ -79,6 +79,8 @@ def check_roles(options, errors):
                 f"--keep-gain {options.keep_gain} is for the linear selector; with "
                 "--method autoencoder it may be 1 or one-standard-error."
             )
+    if options.windows is not None and options.feature_groups is not None:
+        errors.append("--windows and --feature-groups both make groups: give one.")
     if options.event is None:
         return
     for option, value, default in (

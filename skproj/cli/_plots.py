@@ -13,6 +13,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from skproj.cli._channels import channels, draw_spectrum
 from skproj.inspection import (
     EtaPathDisplay,
     SupportDisplay,
@@ -65,6 +66,8 @@ def draw_plots(selection, path):
     """
     s = selection
     plots = {"features": lambda figure: draw_features(s, figure)}
+    if channels(s.names)[0]:
+        plots["spectrum"] = lambda figure: draw_spectrum(s, figure)
     if path is not None:
         plots["radius"] = lambda figure: draw_path(s, path, figure)
     if s.n_test:

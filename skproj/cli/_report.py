@@ -12,6 +12,7 @@ from skproj.cli._result import rounded
 FILES = (
     *("features.csv", "features.json", "model.skops", "report.html", "report.json"),
     *("radius.png", "features.png", "test.png", "curves.png", "calibration.png"),
+    "spectrum.png",
 )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import textwrap
 
 import numpy as np
 
@@ -23,8 +24,8 @@ from skproj.cli._target import describe_task
 from skproj.utils._wording import in_words, join_names
 
 N_PRINTED_FEATURES = 20
-# Characters of the names of the models that are compared, if none is longer.
-MIN_MODEL_WIDTH = 30
+# Characters of a line of scores, of its columns, and at least of the name of a model.
+MAX_WIDTH, COUNT_WIDTH, INTERVAL_WIDTH, MIN_MODEL_WIDTH = 79, 8, 20, 24
 
 
 def run(options, inputs):
@@ -156,26 +157,48 @@ def summary(selection):
     for sentence in [*told, *s.preparation, *s.warnings]:
         lines += ["", sentence]
     if s.comparison:
-        names = [score.name for score in s.comparison[0].scores]
-        width = max(MIN_MODEL_WIDTH, *(len(model.name) for model in s.comparison))
         lines += [
             "",
             f"On {s.n_test} rows that were held out, after training on {s.n_train}, "
-            "with 95 % intervals:",
-            f"{'':{width}} {'features':>9}" + "".join(f"{name:>24}" for name in names),
-        ]
-        lines += [
-            f"{model.name:{width}} {model.n_features:9}"
-            + "".join(f" {show_score(score):>23}" for score in model.scores)
-            for model in s.comparison
+            "with a 95 % interval:",
+            *score_table(s.comparison),
         ]
     top = s.features[:N_PRINTED_FEATURES]
-    often = ""
+    often, halves = "", ""
     if s.n_halves:
         by_chance = f"{s.n_selected / len(s.names):.0%} by chance"
-        often = f" (score; share of {s.n_halves} halves that select it, {by_chance})"
-    lines += ["", f"Top {len(top)} of {s.n_selected} selected features{often}:"]
+        often = f" (share of {s.n_halves} halves that select it, {by_chance})"
+        halves = " halves"
+    where = "the class in which it is high" if s.class_names else "its direction"
+    lines += [
+        "",
+        f"Top {len(top)} of {s.n_selected} selected features{often}:",
+        f"{'score':>10}{halves}  feature ({where})",
+    ]
     lines += [describe_feature(feature) for feature in top]
+    return lines
+
+
+def score_table(models):
+    """Return the lines of a table of scores, of which the first has its interval.
+
+    They fit into 80 columns; long names of models have several lines.
+    """
+    headline, *others = (score.name for score in models[0].scores)
+    widths = [max(len(name), 8) + 2 for name in others]
+    left = MAX_WIDTH - COUNT_WIDTH - INTERVAL_WIDTH - sum(widths)
+    left = max(left, MIN_MODEL_WIDTH)
+    rows = [("", "features", headline, *others)]
+    for model in models:
+        first, *more = model.scores
+        values = [rounded(score.value, 3) for score in more]
+        rows.append((model.name, model.n_features, show_score(first), *values))
+    lines = []
+    for name, *cells in rows:
+        first, *more = textwrap.wrap(name, left - 1, subsequent_indent="  ") or [""]
+        sizes = COUNT_WIDTH, INTERVAL_WIDTH, *widths
+        text = (f"{c:>{size}}" for c, size in zip(cells, sizes, strict=True))
+        lines += [f"{first:{left}}{''.join(text)}", *more]
     return lines
 
 

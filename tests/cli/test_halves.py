@@ -96,8 +96,9 @@ def test_terminal_has_the_halves(data, capsys):
     assert select(data, "--stability", "3", "--keep-gain", "one-standard-error") == 0
     lines = capsys.readouterr().out.splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("Top "))
-    assert "(score; share of 6 halves that select it, " in lines[head]
-    assert lines[head + 1].split()[1] in [f"{100 * n // 6}%" for n in range(7)]
+    assert "(share of 6 halves that select it, " in lines[head]
+    assert lines[head + 1].split()[:3] == ["score", "halves", "feature"]
+    assert lines[head + 2].split()[1] in [f"{100 * n // 6}%" for n in range(7)]
 
 
 def test_nothing_is_counted_if_nothing_was_left_out(tmp_path):

@@ -247,11 +247,12 @@ def test_a_loss_is_drawn_as_it_is_written():
 
 
 def test_files_are_those_that_fit(tmp_path):
-    write(tmp_path / "all", make_result())
+    write(tmp_path / "all", make_result(names=np.array([f"{j} nm" for j in range(60)])))
     assert {path.name for path in (tmp_path / "all").iterdir()} == set(FILES)
     write(tmp_path / "none", make_result(n_test=0, stability=None))
     _, page, numbers = read(tmp_path / "none")
     assert {path.name for path in (tmp_path / "none").iterdir()} == set(FILES) - {
+        "spectrum.png",
         "test.png",
         "curves.png",
         "calibration.png",

@@ -24,7 +24,7 @@ from skproj.cli._report import FILES
 
 
 def test_select_writes_features_model_and_report(data, result):
-    assert {path.name for path in result.iterdir()} == set(FILES)
+    assert {path.name for path in result.iterdir()} == set(FILES) - {"spectrum.png"}
     rows = read_features(result)
     assert {"gene0", "gene1"} <= selected(result)
     assert {row["feature"] for row in rows} == {f"gene{j}" for j in range(N_FEATURES)}
@@ -50,7 +50,10 @@ def test_select_prints_radius_scores_and_features(data, capsys):
     assert select(data, "--keep-gain", "one-standard-error") == 0
     printed = capsys.readouterr()
     assert re.search(r"Radius eta = [\d.]+: \d of 8 features, cross-val", printed.out)
-    assert re.search(r"no selection, logistic regression +8 +[01]\.\d{3}", printed.out)
+    assert re.search(r"no selection, logistic +8 +[01]\.\d{3} \(0\.", printed.out)
+    table = printed.out[printed.out.index("\nOn ") : printed.out.index("\nTop ")]
+    assert max(map(len, table.splitlines())) <= 80
+    assert "\n     score halves  feature (the class in which it is high)" in printed.out
     assert re.search(r"\n +[\d.]+ +\d+%  gene[01]  \(high in ", printed.out)
     assert printed.err == ""
 

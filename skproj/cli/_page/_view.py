@@ -92,7 +92,9 @@ def plain_number(value):
 
 def alternatives(numbers):
     """Return what the plots show in numbers, by their names, to be read aloud."""
-    found = dict.fromkeys(("radius", "test", "curves", "calibration"), "")
+    found = dict.fromkeys(("radius", "test", "curves", "calibration", "spectrum"), "")
+    first = ", ".join(feature["name"] for feature in numbers["features"][:5])
+    found["spectrum"] = f" The largest are those of {first}."
     path = [row for row in numbers["path"] if row["score"] is not None]
     if path:
         most = max(path, key=lambda row: row["n_features"])
