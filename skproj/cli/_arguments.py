@@ -528,6 +528,13 @@ def add_search_options(parser):
         "trusted at this rate of them (default: 0.1; not measured without the option)",
     )
     parser.add_argument(
+        "--repeat",
+        type=at_least(1),
+        metavar="N",
+        help="repeat the selection with N other seeds, which hold out other rows, and "
+        "say how much the features and the score vary",
+    )
+    parser.add_argument(
         "--seed", type=at_least(0), default=0, help="seed of all that is random"
     )
     parser.add_argument(

@@ -15,6 +15,7 @@ from sklearn.metrics import (
 )
 
 from skproj.cli._methods import describe_model, methods
+from skproj.cli._repeats import describe_repeats, times_selected
 from skproj.cli._scores import wilson
 from skproj.utils._versions import versions
 
@@ -62,6 +63,11 @@ def report_numbers(selection, path, facts, options):
         "rates": rates(s),
         "confusion": confusion(s),
         "features": s.features,
+        "repeats": {
+            "sentence": describe_repeats(s.repeats),
+            "runs": s.repeats,
+            "times_selected": [times_selected(s.repeats, f.name) for f in s.features],
+        },
         "path": path_numbers(path),
         "data": facts,
         "settings": settings(options),

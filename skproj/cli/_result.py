@@ -136,6 +136,7 @@ class SelectionResult:
     class_names: list[str]  # empty if there are no classes
     n_train: int
     target: str = "Time"  # name of its column
+    repeats: list = field(default_factory=list)  # of `Repeat`, with other seeds
     choice: str | None = None  # a sentence on the number of features
     frequencies: np.ndarray | None = None  # as `SelectedFeature.frequency`
     n_halves: int | None = None  # None if nothing was selected from any

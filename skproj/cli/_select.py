@@ -15,6 +15,7 @@ from skproj.cli._options import shows_bars
 from skproj.cli._output import new_folder, print_lines
 from skproj.cli._preparation import prepare_columns, read_columns
 from skproj.cli._problem import Problem
+from skproj.cli._repeats import describe_repeats
 from skproj.cli._report import FILES, write_report
 from skproj.cli._result import rounded
 from skproj.cli._selection import select
@@ -152,7 +153,8 @@ def summary(selection):
         f"{radius}, cross-validated {s.cv_score_name} "
         f"{rounded(s.cv_score, 3)} +- {rounded(s.cv_std, 3)}",
     ]
-    parts = s.choice, s.false_discoveries, s.threshold and s.threshold.sentence
+    parts = [s.choice, s.false_discoveries, s.threshold and s.threshold.sentence]
+    parts.append(describe_repeats(s.repeats))
     told = [sentence for sentence in parts if sentence is not None]
     for sentence in [*told, *s.preparation, *s.warnings]:
         lines += ["", sentence]

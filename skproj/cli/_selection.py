@@ -1,6 +1,7 @@
 """A selection from its rows to its result: search, comparison and verdict."""
 
-from dataclasses import asdict
+import argparse
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,7 @@ from skproj.cli._features import describe_features
 from skproj.cli._models import without_names
 from skproj.cli._preparation import describe_categories
 from skproj.cli._problem import divide
+from skproj.cli._repeats import Repeat
 from skproj.cli._result import ModelScores, Predictions, SelectionResult, rounded
 from skproj.cli._scores import score_predictions
 from skproj.cli._search import (
@@ -68,6 +70,9 @@ def select(problem, show_progress=False, checkpoints=None):
     setattr(predictor, READING_ATTRIBUTE, problem.reading)
     described, unmeasured = describe_selection(run, search, model)
     comparison = compare(run, model, predictions)
+    repeats = []
+    if problem.options.repeat is not None:
+        repeats = step("other seeds", repeat, problem)
     return SelectionResult(
         **described,
         verdict=verdict,
@@ -75,6 +80,7 @@ def select(problem, show_progress=False, checkpoints=None):
         threshold=threshold,
         predictions=predictions,
         comparison=comparison,
+        repeats=repeats,
         warnings=[
             *problem.warnings,
             *unmeasured,
@@ -82,6 +88,31 @@ def select(problem, show_progress=False, checkpoints=None):
             *warnings_on(model["select"], verdict, comparison),
         ],
     )
+
+
+def repeat(problem):
+    """Return the repetitions that --repeat asks for, without other models."""
+    first = problem.options.seed + 1
+    seeds = range(first, first + problem.options.repeat)
+    return [select_again(problem, seed) for seed in seeds]
+
+
+def select_again(problem, seed):
+    """Return the selection with another seed, as a `Repeat`."""
+    options = argparse.Namespace(**{**vars(problem.options), "seed": seed})
+    problem = replace(problem, options=options)
+    run = divide(problem, Checkpoints())
+    model = model_of(find_radius(run, False))
+    names = problem.names
+    if problem.prepare is not None:
+        names = model["prepare"].get_feature_names_out()
+    support = model["select"].get_support()
+    selected = [str(name) for name, kept in zip(names, support, strict=True) if kept]
+    name, score = None, None
+    if len(run.test):
+        headline, *_ = scores_of(run)(predict(model, run))
+        name, score = headline.name, headline.value
+    return Repeat(seed, len(selected), name, score, selected)
 
 
 def find_radius(run, show_progress):
@@ -287,12 +318,17 @@ def compare(run, model, predictions):
     for name, n_features, baseline in baselines(p, support):
         told = run.checkpoints.step(name, predict_baseline, run, baseline)
         rows.append((name, n_features, told))
-    score = partial(score_predictions, classes=p.classes)
-    if p.task == "survival":
-        score = partial(score_risks, run.y)
+    score = scores_of(run)
     return [
         ModelScores(name, n_features, score(told)) for name, n_features, told in rows
     ]
+
+
+def scores_of(run):
+    """Return the function that scores predictions for the rows held out of a run."""
+    if run.problem.task == "survival":
+        return partial(score_risks, run.y)
+    return partial(score_predictions, classes=run.problem.classes)
 
 
 def predict_baseline(run, baseline):
