@@ -90,18 +90,6 @@ def as_numbers(values, kinds, rule):
     )
 
 
-def check_offset(offset, n_samples):
-    """Return finite numbers, one for each sample, as an array of float64."""
-    rule = f"offset must have {n_samples} finite numbers, one for each sample"
-    offset = as_numbers(offset, "iuf", rule)
-    if len(offset) != n_samples:
-        raise ValueError(f"{rule}, got {len(offset)}.")
-    wrong = np.flatnonzero(~np.isfinite(offset))
-    if len(wrong):
-        raise ValueError(f"{rule}, got {offset[wrong[0]]} in sample {wrong[0]}.")
-    return offset
-
-
 def check_class_weight(class_weight, *, classes, y, sample_weight):
     """Return the weight of each class, all of them positive and finite."""
     weights = compute_class_weight(
