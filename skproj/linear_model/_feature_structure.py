@@ -84,12 +84,13 @@ class FeatureStructure:
         columns = self.features_of_columns
         is_whole = self.rows.whole(np.isin(columns, features))
         seen = self.rows.repeat(is_whole)
+        sizes = self.sizes[is_whole] if self.grouped else np.ones(0)
         return replace(
             self,
             n_features=len(features),
             columns=np.searchsorted(features, columns[seen]),
             weights=None if self.weights is None else self.weights[seen],
-            sizes=self.sizes[is_whole] if self.grouped else None,
+            sizes=sizes if np.any(sizes > 1) else None,
             forced=np.searchsorted(features, np.intersect1d(features, self.forced)),
             names=None,
         )
