@@ -10,7 +10,7 @@ Columns:
 
 - group: `projection_hoyer` of all rows together; "warm": after a change of the data by
   0.1 %, started from the previous multiplier; "columns": the same vectors as columns,
-- each: every row by itself; zeros: the fraction of zeros in the result of "group",
+- each: every row by itself;
 - plain: the published iteration, Newton's method with bisections on the multiplier,
   over the whole matrix with PyTorch, in the type of the data. "off by" is the error of
   the average, of "group" and of "plain".
@@ -89,8 +89,7 @@ def measure(shape, sparsity, dtype, repeats, n_threads):
     out, out_columns, tensor = np.empty_like(X), np.empty_like(columns), torch.tensor(X)
     tolerance = 1e-12 if dtype == "float64" else 1e-7
     options = {"axis": 1, "n_threads": n_threads, "out": out}
-    P, start = projection_hoyer(X, sparsity, return_multiplier=True, **options)
-    zeros = np.mean(P == 0.0)
+    _, start = projection_hoyer(X, sparsity, return_multiplier=True, **options)
     functions = {
         "floor": lambda: norm_l1(X, n_threads=n_threads),
         "group": lambda: projection_hoyer(X, sparsity, **options),
@@ -99,7 +98,6 @@ def measure(shape, sparsity, dtype, repeats, n_threads):
             columns, sparsity, n_threads=n_threads, out=out_columns
         ),
         "each": lambda: projection_hoyer(X, sparsity, per_vector=True, **options),
-        "zeros": lambda: projection_hoyer(X, zeros, target="zeros", **options),
         "plain": lambda: plain_projection(tensor, sparsity, tolerance),
     }
     times = least_times(functions, repeats)
@@ -143,7 +141,7 @@ def main():
         f"{versions(NumPy=np, torch=torch, skproj=skproj)}; least of "
         f"{options.repeats} runs.\n"
     )
-    names = ["group", "warm", "columns", "each", "zeros", "plain"]
+    names = ["group", "warm", "columns", "each", "plain"]
     titles = ["floor", *names]
     print(f"{'':30}" + "".join(f"{title:>15}" for title in titles), "  off by")
     for shape in options.size:

@@ -13,7 +13,7 @@ parts   X = W H plus noise, 100 x 100 of rank 10: W is uniform; H is normal, shi
         percent, the cosine between matched true and estimated parts, the zeros in
         percent, the sparsity of the parts, and the number of fits. The error uses least
         squares coefficients for the parts, so shrinkage by a penalty is not counted.
-images  Synthetic data of skproj.datasets: images of localised parts, with the size of
+images  Synthetic data of _nmf_data.py: images of localised parts, with the size of
         the CBCL faces, 2429 x 361, and rank 49; spectra of 2500 pixels, mixtures of
         five materials. 500 iterations from the same start; relative error in percent,
         Hoyer sparsity of what is constrained, zeros in it, cosine between matched true
@@ -29,13 +29,13 @@ import warnings
 
 import numpy as np
 import sklearn
+from _nmf_data import make_hyperspectral, make_part_images
 from _tables import as_rst, processor, versions
 from scipy.optimize import linear_sum_assignment, nnls
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 
 import skproj
-from skproj.datasets import make_hyperspectral, make_part_images
 from skproj.decomposition import GroupSparseNMF
 from skproj.projection import hoyer_sparsity
 

@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _mackey_glass import make_mackey_glass
 from _tables import as_markdown, as_rst, processor, versions
 from scipy.optimize import brentq
 from sklearn.datasets import load_digits
@@ -40,7 +41,6 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 import skproj
-from skproj.datasets import make_mackey_glass
 from skproj.nn import SparseMLPClassifier, SparseMLPRegressor, prune
 
 N_EPOCHS = 100

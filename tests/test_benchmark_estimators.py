@@ -1,8 +1,5 @@
 """What the benchmark of estimators computes from fits, and how it chooses."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
@@ -11,18 +8,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-
 
 @pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import estimators
-
-    yield estimators
-    for name, module in list(sys.modules.items()):
-        if Path(getattr(module, "__file__", None) or "").parent == BENCHMARKS:
-            del sys.modules[name]
+def bench(import_benchmark):
+    return import_benchmark("estimators")
 
 
 def make_fit(bench, method, fold, accuracy):

@@ -1,14 +1,10 @@
 """The comparison of the projections with the authors' published code."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from skproj.projection import BALLS
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 # The functions of the extension module, of which one is wrong.
 PUBLISHED = """
 from skproj.nn.functional import projection_bilevel_l11_ball as bilevel_l11
@@ -47,12 +43,8 @@ def proj_l1infty_bilevel_col(y, radius):
 
 
 @pytest.fixture
-def peers(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import peers
-
-    yield peers
-    del sys.modules["peers"]
+def peers(import_benchmark):
+    return import_benchmark("peers")
 
 
 def test_published_functions_are_called_by_axis(peers, tmp_path):

@@ -1,7 +1,6 @@
 """What the benchmark on real tables computes, and its linear peers."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,18 +8,10 @@ from sklearn.datasets import make_classification
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-
 
 @pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import real_tables
-
-    yield real_tables
-    for name, module in list(sys.modules.items()):
-        if Path(getattr(module, "__file__", None) or "").parent == BENCHMARKS:
-            del sys.modules[name]
+def bench(import_benchmark):
+    return import_benchmark("real_tables")
 
 
 @pytest.fixture

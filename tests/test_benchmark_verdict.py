@@ -1,25 +1,15 @@
 """What the benchmark of the verdict compares it with."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-
 
 @pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    import verdict
-
-    yield verdict
-    for name, module in list(sys.modules.items()):
-        if Path(getattr(module, "__file__", None) or "").parent == BENCHMARKS:
-            del sys.modules[name]
+def bench(import_benchmark):
+    return import_benchmark("verdict")
 
 
 def test_likelihood_ratio_sums_over_all_sets_of_columns(bench):

@@ -10,18 +10,38 @@ number of weights.
 # %%
 # The Mackey-Glass series
 # -----------------------
-# Each row of the data has 12 values of the series, 3 time steps apart; the target is
-# the value 12 steps later. Consecutive rows are nearly equal, so the test data are the
-# later part of the series, after a gap.
+# The series is chaotic: the solution of the delay differential equation
+#
+# .. math:: x'(t) = \frac{0.2 \, x(t - 17)}{1 + x(t - 17)^{10}} - 0.1 \, x(t)
+#
+# at times 1 apart, after a transient. Each row of the data has 12 values of the series,
+# 3 time steps apart; the target is the value 12 steps later. Consecutive rows are
+# nearly equal, so the test data are the later part of the series, after a gap.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseMLPRegressor
-from skproj.datasets import make_mackey_glass
 
-X, y = make_mackey_glass(800, n_lags=12, spacing=3, horizon=12, random_state=0)
+
+def mackey_glass(n_values, delay=17, n_steps=10, n_discarded=1000):
+    """Integrate the equation by Heun's method, with `n_steps` in a unit of time."""
+    x = [0.5] * (delay * n_steps + 1)
+    production = [0.2 * value / (1.0 + value**10) for value in x]
+    for _ in range((n_discarded + n_values) * n_steps):
+        now, later = production[-delay * n_steps - 1 : -delay * n_steps + 1]
+        slope = now - 0.1 * x[-1]
+        slope_later = later - 0.1 * (x[-1] + slope / n_steps)
+        x.append(x[-1] + (slope + slope_later) / (2.0 * n_steps))
+        production.append(0.2 * x[-1] / (1.0 + x[-1] ** 10))
+    return np.array(x[::-n_steps][:n_values][::-1])
+
+
+series = mackey_glass(800 + 33 + 12)
+lags = 3 * np.arange(12)
+X = series[np.arange(800)[:, np.newaxis] + lags]
+y = series[33 + 12 :]
 X_train, X_test, y_train, y_test = X[:450], X[500:], y[:450], y[500:]
 
 

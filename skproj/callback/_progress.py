@@ -2,7 +2,9 @@
 
 import numbers
 import threading
+from types import SimpleNamespace
 
+from sklearn.callback import ProgressBar
 from sklearn.utils import check_scalar
 
 from skproj.utils._docs import shared_docs
@@ -34,7 +36,7 @@ DOCS = {
 
 
 @shared_docs(**DOCS)
-class CompactProgressBar:
+class CompactProgressBar(ProgressBar):
     """Progress of a fit in one line per level of its tasks.
 
     The first line is the whole fit, the second the part of it that is running, such as
@@ -92,15 +94,8 @@ class CompactProgressBar:
 
     def __init__(self, max_bars=2, *, description=None, max_propagation_depth=1):
         import_optional("rich", extra="progress")
+        super().__init__(max_propagation_depth)
         self.max_bars = check_scalar(max_bars, "max_bars", numbers.Integral, min_val=1)
-        if max_propagation_depth is not None:
-            check_scalar(
-                max_propagation_depth,
-                "max_propagation_depth",
-                numbers.Integral,
-                min_val=0,
-            )
-        self.max_propagation_depth = max_propagation_depth
         self.description = description
         self._listeners = {}
 
@@ -109,7 +104,7 @@ class CompactProgressBar:
 
         {hook}
         """
-        display = _displays[context.root_uuid] = _Display(self.max_bars)
+        display = _displays[context.root_uuid] = _Display()
         self._listeners[context.root_uuid] = open_listener(display.receive)
         display.start()
 
@@ -164,31 +159,13 @@ def _describe(context):
     return TASK_NAMES.get(name, name.replace("-", " "))
 
 
-class _Line:
-    """Task that is shown, and how many of its parts are done."""
-
-    def __init__(self, path, total, bar):
-        self.path = path
-        self.total = total
-        self.bar = bar
-        self.n_done = 0
-        self.is_finished = False
-
-    @property
-    def count(self):
-        """Text on the parts."""
-        if not self.total:
-            return str(self.n_done) if self.n_done else ""
-        return f"{self.n_done} of {self.total}"
-
-
 class _Display:
     """Lines of a terminal or notebook, one per level."""
 
-    def __init__(self, max_bars):
+    def __init__(self):
         rich = import_optional("rich.progress", extra="progress")
         self._lock = threading.Lock()  # messages of other processes come in threads
-        self._lines = [None] * max_bars
+        self._lines = {}  # of tasks by their paths, one for each level
         self._progress = rich.Progress(
             rich.TextColumn("{task.description}", markup=False),
             rich.BarColumn(),
@@ -203,8 +180,9 @@ class _Display:
 
     def stop(self):
         """Leave the first line only."""
-        for line in filter(None, self._lines[1:]):
-            self._progress.remove_task(line.bar)
+        for path, line in self._lines.items():
+            if len(path) > 1:
+                self._progress.remove_task(line.bar)
         self._progress.stop()
 
     def receive(self, message):
@@ -216,41 +194,34 @@ class _Display:
 
     def _begin(self, path, label, total):
         """Give the line of a level to a task."""
-        level = len(path) - 1
-        if (old := self._lines[level]) is not None:
-            self._progress.remove_task(old.bar)
-        text = "  " * level + label[:1].upper() + label[1:]
+        for other in [other for other in self._lines if len(other) == len(path)]:
+            self._progress.remove_task(self._lines.pop(other).bar)
+        text = "  " * (len(path) - 1) + label[:1].upper() + label[1:]
         bar = self._progress.add_task(text, total=total, count="")
-        self._lines[level] = _Line(path, total, bar)
+        line = SimpleNamespace(bar=bar, total=total, n_done=0, is_finished=False)
+        self._lines[path] = line
 
     def _end(self, path):
         """Count a task that has ended, as a part of another."""
-        if (line := self._line_of(path)) is not None:
-            line.is_finished = True
-        if (parent := self._line_of(path[:-1])) is not None:
-            parent.n_done += 1
-
-    def _line_of(self, path):
-        """Return the line that shows a task, or None."""
-        if not 0 < len(path) <= len(self._lines):
-            return None
-        line = self._lines[len(path) - 1]
-        return line if line is not None and line.path == path else None
+        if path in self._lines:
+            self._lines[path].is_finished = True
+        if path[:-1] in self._lines:
+            self._lines[path[:-1]].n_done += 1
 
     def _draw(self):
         """Move the bars; that of a task moves with the part that is shown below it."""
-        running = 0.0  # share of the part that is done
-        for level in reversed(range(len(self._lines))):
-            if (line := self._lines[level]) is None:
-                continue
-            total, completed = line.total, line.n_done + running
+        running = {}  # share of a part that is done, by the path of the task
+        for path in sorted(self._lines, key=len, reverse=True):
+            line = self._lines[path]
+            total, completed = line.total, line.n_done + running.get(path, 0.0)
+            count = str(line.n_done) if line.n_done else ""
+            if total:
+                count = f"{line.n_done} of {total}"
             if line.is_finished:
                 total = completed = 1
             elif total is not None:
                 completed = min(completed, total)
+                running[path[:-1]] = completed / total if total else 0.0
             self._progress.update(
-                line.bar, total=total, completed=completed, count=line.count
+                line.bar, total=total, completed=completed, count=count
             )
-            above = self._line_of(line.path[:-1])
-            is_counted = line.is_finished or not total or above is None
-            running = 0.0 if is_counted else completed / total

@@ -1,7 +1,6 @@
 """``skproj datasets cells``: a synthetic table of cells, written in blocks of rows."""
 
 import contextlib
-import inspect
 import shutil
 import uuid
 
@@ -44,27 +43,23 @@ def run(options):
     import_optional("anndata", extra="anndata")
     if is_folder:  # before the work; the other library comes with anndata
         import_optional("zarr", extra="anndata")
-    from skproj.datasets._cells import make_cell_model, make_cells
+    from skproj.datasets._cells import CellModel
 
     given = {name: getattr(options, name) for name in CELL_DEFAULTS}
     given = {name: value for name, value in given.items() if value is not None}
     values = CELL_DEFAULTS | given
-    seed = values.pop("seed")
-    known = inspect.signature(make_cells).parameters
-    unknown = {*values, "return_X_y", "random_state"}
-    others = {name: known[name].default for name in known if name not in unknown}
+    n_obs = values.pop("n_obs")
     try:
-        model = make_cell_model(**values, **others, random_state=seed)
+        model = CellModel(**values)
     except ValueError as error:
         raise CommandError(as_options(str(error), values)) from None
     path.parent.mkdir(parents=True, exist_ok=True)
     with new_group(path) as group:
-        n_entries = write_cells(
-            model, values["n_obs"], group, shows_progress=not options.no_progress
-        )
+        shows_progress = not options.no_progress
+        n_entries = write_cells(model, n_obs, group, shows_progress=shows_progress)
     print(f"cells: {DESCRIPTION}")
     print(
-        f"Wrote {path}: {values['n_obs']} rows, {values['n_vars']} features, "
+        f"Wrote {path}: {n_obs} rows, {model.n_vars} features, "
         f"{n_entries} non-zero entries; predict column {TARGET!r}"
     )
 

@@ -1,9 +1,11 @@
 """Checks, docstrings and names that the generators of data share."""
 
-import numbers
+from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state
+
+from skproj.utils._validation import Interval
 
 DOCS = {
     "seed_and_bunch": """
@@ -25,46 +27,19 @@ DOCS = {
 
     Raises
     ------
-    TypeError
-        If an argument has the wrong type.
     ValueError
     """,
 }
 
 
-def check_arguments(arguments, integers, ranges, booleans=()):
-    """Refuse arguments of a wrong type or out of range.
-
-    `arguments` are all of them by name, `booleans` the names of some. `integers` has
-    the smallest value of each integer; `ranges` has the smallest and the largest value
-    of each other number, and which of the two are allowed. Where there is no largest
-    value, that is None, numbers must be finite.
-    """
-    for name, smallest in integers.items():
-        check_scalar(arguments[name], name, numbers.Integral, min_val=smallest)
-    for name, (smallest, largest, boundaries) in ranges.items():
-        value = arguments[name]
-        check_scalar(
-            value,
-            name,
-            numbers.Real,
-            min_val=smallest,
-            max_val=largest,
-            include_boundaries=boundaries,
-        )
-        if not np.isfinite(value):
-            kind = "finite" if largest is None else "a number"
-            raise ValueError(f"{name} must be {kind}, got {value!r} instead.")
-    for name in booleans:
-        check_scalar(arguments[name], name, (bool, np.bool_))
+def at_least(smallest):
+    """Return the constraint of a whole number."""
+    return [Interval(Integral, smallest, None, closed="left")]
 
 
-def check_room(n_needed, what, most, n_most):
-    """Refuse more features than there are."""
-    if n_needed > n_most:
-        raise ValueError(
-            f"{what} must be at most {most}={n_most}, got {n_needed} instead."
-        )
+def between(smallest, largest, closed="both"):
+    """Return the constraint of a number."""
+    return [Interval(Real, smallest, largest, closed=closed)]
 
 
 def draw_seed(random_state):

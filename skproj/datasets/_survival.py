@@ -12,21 +12,25 @@ from sklearn.utils import Bunch
 from skproj._typing import Integer, Number, RandomState
 from skproj.datasets._arguments import (
     DOCS,
-    check_arguments,
-    check_room,
+    at_least,
+    between,
     draw_seed,
     numbered_names,
 )
 from skproj.utils._docs import shared_docs
 from skproj.utils._survival import DTYPE
+from skproj.utils._validation import validate_parameter_constraints
 
-MIN_INTEGERS = {"n_samples": 2, "n_features": 1, "n_informative": 0, "block_size": 1}
-# Smallest and largest value, and which of the two are allowed.
-RANGES = {
-    "effect_size": (0.0, 10.0, "both"),
-    "correlation": (0.0, 1.0, "left"),
-    "shape": (0.0, 100.0, "right"),
-    "censoring": (0.0, 1.0, "left"),
+CONSTRAINTS = {
+    "n_samples": at_least(2),
+    "n_features": at_least(1),
+    "n_informative": at_least(0),
+    "effect_size": between(0.0, 10.0),
+    "correlation": between(0.0, 1.0, "left"),
+    "block_size": at_least(1),
+    "shape": between(0.0, 100.0, "right"),
+    "censoring": between(0.0, 1.0, "left"),
+    "return_X_y": ["boolean"],
 }
 
 # Times are at most so far from their median, as a power of e.
@@ -121,8 +125,12 @@ def make_survival(
     >>> trial.target.dtype.names
     ('event', 'time')
     """
-    check_arguments(locals(), MIN_INTEGERS, RANGES, booleans=["return_X_y"])
-    check_room(n_informative, "n_informative", "n_features", n_features)
+    validate_parameter_constraints(CONSTRAINTS, locals(), "make_survival")
+    if n_informative > n_features:
+        raise ValueError(
+            f"n_informative must be at most n_features={n_features}, got "
+            f"{n_informative}."
+        )
     rng = np.random.default_rng(draw_seed(random_state))
 
     block = np.arange(n_features) // block_size

@@ -31,8 +31,8 @@ from skproj.utils._validation import (
     Interval,
     StrOptions,
     _check_sample_weight,
+    as_numbers,
     check_is_fitted,
-    check_offset,
     validate_data,
 )
 
@@ -286,7 +286,7 @@ class LinearSelector(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
         if offset is not None:
-            rows["offset"] = check_offset(offset, X.shape[0])
+            rows["offset"] = _check_offset(offset, X.shape[0])
         if strata is not None:
             rows["strata"] = check_groups(strata, X.shape[0], "strata")[1]
         if blocks is None:
@@ -393,3 +393,15 @@ def model_attributes(problem, projection, trial, scores, dtype, n_iter):
     if problem.classes is not None:
         attributes["classes_"] = problem.classes
     return attributes
+
+
+def _check_offset(offset, n_samples):
+    """Return finite numbers, one for each sample, as an array of float64."""
+    rule = f"offset must have {n_samples} finite numbers, one for each sample"
+    offset = as_numbers(offset, "iuf", rule)
+    if len(offset) != n_samples:
+        raise ValueError(f"{rule}, got {len(offset)}.")
+    wrong = np.flatnonzero(~np.isfinite(offset))
+    if len(wrong):
+        raise ValueError(f"{rule}, got {offset[wrong[0]]} in sample {wrong[0]}.")
+    return offset

@@ -144,7 +144,7 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     Data in blocks take a pass for the moments and the first gradient, and for each
     working set one to read its features and one for the gap. Passes are added for
     features that the gradient did not show, and by `n_features_to_select`. Without a
-    constraint and with a callable `projection`, each gradient is a pass.
+    constraint and with a callable `projection`, all features are read into memory.
 
     The bi-level projections do not give the nearest point of the ball. The linear
     model then iterates gradient steps and projections to a fixed point, which does

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 
 from skproj.utils._optional import import_optional
-from skproj.utils._pipelines import look_inside
+from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 from skproj.utils._wording import short_names
 
@@ -127,7 +127,7 @@ def find_step(estimator, suits, needed):
     suits, a TypeError says what is `needed`.
     """
     check_is_fitted(estimator)
-    step, before = look_inside(estimator, suits)
+    step, before = _look_inside(estimator, suits)
     if step is None:
         raise TypeError(
             f"estimator must have {needed}; this {type(estimator).__name__} has not."
@@ -179,3 +179,22 @@ def find_weights(estimator):
     step, _ = find_step(estimator, lambda step: first_of(step, _WEIGHTS), needed)
     attribute = first_of(step, _WEIGHTS)
     return attribute, _WEIGHTS[attribute](getattr(step, attribute))
+
+
+def _look_inside(model, suits):
+    """Return the part of a model that suits, or None, and the steps before it.
+
+    It may be the last step that suits of a pipeline, and in a search.
+    """
+    if suits(model):
+        return model, []
+    if hasattr(model, "best_estimator_"):
+        return _look_inside(model.best_estimator_, suits)
+    steps = steps_of(model)
+    if steps == [model]:
+        return None, []
+    for i in reversed(range(len(steps))):
+        step, before = _look_inside(steps[i], suits)
+        if step is not None:
+            return step, [*steps[:i], *before]
+    return None, []

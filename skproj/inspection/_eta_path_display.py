@@ -387,7 +387,7 @@ def _read_results(
     if "n_resources" in results:  # a successive halving
         more = zip(params, results["n_resources"], strict=True)
         described = [{**candidate, "n_resources": n} for candidate, n in more]
-    rows = _path_search.rows_of_path(described, name, chosen_row, among)
+    rows = _rows_of_path(described, name, chosen_row, among)
     are_means = n_features is None or str(n_features).startswith("mean_")
     n_features = _path_search.counts_of(results, n_features)
     if n_features is not None and len(n_features) != len(params):
@@ -411,7 +411,7 @@ def _read_results(
 def _note_on_rows(params, name, chosen_row, rows):
     """Say how many candidates have no point, and what else the points differ in."""
     chosen = params[chosen_row]
-    differing = [_path_search.differing_parameters(row, chosen) for row in params]
+    differing = [_differing_parameters(row, chosen) for row in params]
     in_table = set().union(*differing)
     in_path = set().union(*(differing[row] for row in rows))
     parts = []
@@ -426,3 +426,33 @@ def _note_on_rows(params, name, chosen_row, rows):
         if values:
             parts.append(", ".join(values) + where)
     return "; ".join(parts)
+
+
+def _rows_of_path(params, name, chosen_row, among=None):
+    """Return a row of the table for each radius: that which is most like the chosen.
+
+    `params` has a dict for each row, `name` is the radius in it, and only rows `among`
+    others count, if they are given, and the chosen one. Of rows that are equally alike
+    it is the last: a successive halving has a row for each try of a radius.
+    """
+    chosen, found = params[chosen_row], {}
+    for row in range(len(params)) if among is None else [*among, chosen_row]:
+        eta, distance = params[row].get(name), -1  # of the chosen one: it always stays
+        if row != chosen_row:
+            distance = len(_differing_parameters(params[row], chosen))
+        if eta is not None and (eta not in found or distance <= found[eta][0]):
+            found[eta] = distance, int(row)
+    return [found[eta][1] for eta in sorted(found)]
+
+
+def _differing_parameters(params, others):
+    """Return the names of the parameters in which two candidates differ, as a set."""
+    keys = params.keys() | others.keys()
+    return {key for key in keys if not _same(params.get(key), others.get(key))}
+
+
+def _same(value, other):
+    # A search uses the same object again; arrays and estimators need no comparison.
+    return value is other or (
+        (np.isscalar(value) or isinstance(value, tuple | list)) and value == other
+    )

@@ -9,14 +9,15 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 
 from skproj.blocks._passes import ColumnReader, n_together, visit
-from skproj.linear_model._block_visitors import Logits, Product, Scan
+from skproj.linear_model._block_visitors import Product, Scan
 
 
 class BlockMatrix(LinearOperator):
     """The products and columns of `RowBlocks`, each of them a pass unless it is known.
 
     It has what `StandardizedDesign` uses of an array. Known are the columns that were
-    asked for last, and the product of the transpose that was. The matrices of some rows
+    asked for last, or that coefficients had, and the product of the transpose that was
+    asked for. The matrices of some rows
     of the same blocks share the columns in memory, and the passes where they are used
     by functions that `run_together` calls.
     """
@@ -70,13 +71,11 @@ class BlockMatrix(LinearOperator):
         nonzero = np.flatnonzero(coef.any(axis=1))
         if len(nonzero) == 0:
             return np.zeros((self.shape[0], coef.shape[1]), dtype=self.dtype)
-        if self._store.knows(nonzero):
-            columns = self._store.matrix.astype(self.dtype, copy=False)
-            products = columns @ coef[self._store.columns]
-            return products if self.rows is None else products[self.rows]
-        logits = Logits(coef)
-        visit(self.blocks, logits)
-        return logits.result if self.rows is None else logits.result[self.rows]
+        if not self._store.knows(nonzero):
+            self._store.take(self, nonzero)
+        columns = self._store.matrix.astype(self.dtype, copy=False)
+        products = columns @ coef[self._store.columns]
+        return products if self.rows is None else products[self.rows]
 
     def _rmatmat(self, residuals):
         if self._last is None or not np.array_equal(self._last[0], residuals):

@@ -11,16 +11,27 @@ from skproj._kernels._columns import multiply_transposed
 from skproj.utils._moments import BlockMoments
 
 
-class _Visitor:
-    """Visitor with a total of its own, which becomes its `result`."""
+class _RowVisitor:
+    """Visitor of the rows of a mask, or of all if it is None, with values of theirs.
+
+    It has a total of its own, which becomes its `result`.
+    """
 
     reduces = True
     _join = staticmethod(operator.add)
+
+    def __init__(self, values, mask, n_columns):
+        self.values, self.mask, self.n_columns = values, mask, n_columns
+
+    def inputs(self):
+        """Return what the result depends on."""
+        return self._values_of(0, len(self.values if self.mask is None else self.mask))
 
     def take_rows(self, start, stop):
         """Return the visitor of some rows."""
         part = copy(self)
         part._all = part.total = None  # which are of all rows
+        part.values, part.mask = self._values_of(start, stop), None
         return part
 
     def combine(self, visitors):
@@ -32,33 +43,13 @@ class _Visitor:
     def finish(self):
         """Hand out the results."""
         for visitor, total in zip(self._all, self.total, strict=True):
-            visitor.result = visitor._end(total)
+            visitor.result = total
         del self._all, self.total
-
-    def _end(self, total):
-        return total
 
     @classmethod
     def merge(cls, first, second):
         """Join the totals of two parts of the rows."""
         return [cls._join(*totals) for totals in zip(first, second, strict=True)]
-
-
-class _RowVisitor(_Visitor):
-    """Visitor of the rows of a mask, or of all if it is None, with values of theirs."""
-
-    def __init__(self, values, mask, n_columns):
-        self.values, self.mask, self.n_columns = values, mask, n_columns
-
-    def inputs(self):
-        """Return what the result depends on."""
-        return self._values_of(0, len(self.values if self.mask is None else self.mask))
-
-    def take_rows(self, start, stop):
-        """Return the visitor of some rows."""
-        part = super().take_rows(start, stop)
-        part.values, part.mask = self._values_of(start, stop), None
-        return part
 
     def _values_of(self, start, stop):
         """Return the values of some rows, zero outside of the mask."""
@@ -147,24 +138,6 @@ class Product(_RowVisitor):
 
     def _start(self):
         return np.zeros((self.n_columns, self.values.shape[1]))
-
-
-class Logits(_Visitor):
-    """Visitor of the product with coefficients."""
-
-    reduces = False
-    _start = list
-    _end = staticmethod(np.concatenate)
-
-    def __init__(self, coef):
-        self.coef = coef
-        self.kind = "logits", coef.dtype
-
-    def add(self, start, block):
-        """Multiply a block."""
-        block = block.astype(self.coef.dtype, copy=False)
-        for logits, parts in zip(self._all, self.total, strict=True):
-            parts.append(block @ logits.coef)
 
 
 class Correlations(_RowVisitor):

@@ -11,10 +11,11 @@ neither the solver nor the certificate sees them. Features that are always in th
 are columns beside the one of the intercept; features that never are have no column.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from skproj.linear_model._row_groups import RowGroups
 from skproj.utils._features import by_index, feature_parameters
 from skproj.utils._wording import join_names
 
@@ -44,6 +45,11 @@ class FeatureStructure:
         return no_columns and not self.grouped and len(self.forced) == 0
 
     @property
+    def rows(self):
+        """The groups of the columns."""
+        return RowGroups(self.sizes)
+
+    @property
     def n_groups(self):
         """Number of groups."""
         return len(self.sizes if self.grouped else self.features_of_columns)
@@ -70,11 +76,28 @@ class FeatureStructure:
                 f"{n_samples}, got {len(self.forced)} features."
             )
 
+    def among(self, features):
+        """Return the structure of some sorted features, as if there were no others.
+
+        A group that lacks some of its features is left out.
+        """
+        columns = self.features_of_columns
+        is_whole = self.rows.whole(np.isin(columns, features))
+        seen = self.rows.repeat(is_whole)
+        sizes = self.sizes[is_whole] if self.grouped else np.ones(0)
+        return replace(
+            self,
+            n_features=len(features),
+            columns=np.searchsorted(features, columns[seen]),
+            weights=None if self.weights is None else self.weights[seen],
+            sizes=sizes if np.any(sizes > 1) else None,
+            forced=np.searchsorted(features, np.intersect1d(features, self.forced)),
+            names=None,
+        )
+
     def feature_scores(self, group_scores):
         """Return the largest score of the groups of each feature, zero without one."""
-        scores = group_scores
-        if self.grouped:
-            scores = np.repeat(scores, self.sizes, axis=-1)
+        scores = self.rows.repeat(group_scores)
         if self.columns is None:
             return scores
         largest = np.zeros((*scores.shape[:-1], self.n_features), dtype=scores.dtype)
@@ -87,11 +110,10 @@ class FeatureStructure:
             return n_selected
         return max(n_selected // self.sizes[0], 1) * self.sizes[0]
 
-    def best_groups(self, group_scores, n_selected):
-        """Set scores to zero but for the best groups.
+    def n_best(self, group_scores, n_selected):
+        """Return how many of the best groups have `n_selected` features together.
 
-        They are as many of the best as have `n_selected` features together, and one at
-        least.
+        Their scores are positive. One is taken at least, if there is any.
         """
         order = np.argsort(-group_scores, kind="stable")
         order = order[group_scores[order] > 0.0]
@@ -101,8 +123,13 @@ class FeatureStructure:
         places = self.feature_scores(places)
         counts = np.bincount(places, minlength=len(order) + 1)[:0:-1].cumsum()
         reached, beyond = np.searchsorted(counts, [n_selected, n_selected + 1])
+        return min(max(min(reached + 1, beyond), 1), len(order))
+
+    def best_groups(self, group_scores, n_selected):
+        """Set the scores to zero but for those of the `n_best` groups."""
+        order = np.argsort(-group_scores, kind="stable")
+        order = order[: self.n_best(group_scores, n_selected)]
         best = np.zeros_like(group_scores)
-        order = order[: max(min(reached + 1, beyond), 1)]
         best[order] = group_scores[order]
         return best
 

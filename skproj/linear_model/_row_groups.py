@@ -59,9 +59,13 @@ class RowGroups:
         rows = functools.reduce(np.logical_or, array.T != 0.0)
         return self._reduce(np.logical_or, rows)
 
+    def whole(self, mask):
+        """Return the groups of which a mask has all rows."""
+        return self._reduce(np.logical_and, mask)
+
     def repeat(self, values):
         """Return the value of its group for each row."""
-        return values if self.single else np.repeat(values, self.sizes)
+        return values if self.single else np.repeat(values, self.sizes, axis=-1)
 
     def subset(self, groups):
         """Return the rows of some groups, and these groups among them."""

@@ -49,18 +49,14 @@ def _check_start(start):
     return float(start)
 
 
-def check_options(sparsity, weights, per_vector, target, scale, objective, start):
+def check_options(sparsity, weights, per_vector, scale, start):
     """Return what `projection_hoyer` is to do, if the arguments go together."""
     sparsity = check_sparsity(sparsity)
-    check_choice("target", target, ("hoyer", "zeros"))
     check_choice("scale", scale, ("ls", "keep_l2"))
-    check_choice("objective", objective, ("surrogate", "ls"))
-    if objective == "ls" and target == "zeros":
-        raise ValueError("objective must be 'surrogate' if target is 'zeros'.")
     if weights is not None and per_vector:
         raise ValueError("weights must be None if per_vector is true.")
-    start = None if per_vector or target == "zeros" else _check_start(start)
-    return HoyerOptions(sparsity, bool(per_vector), target, scale, objective, start)
+    start = None if per_vector else _check_start(start)
+    return HoyerOptions(sparsity, bool(per_vector), scale, start)
 
 
 def _check_finite(X):
@@ -218,9 +214,7 @@ def projection_hoyer(
     axis: Axis = 0,
     weights: ArrayLike | None = None,
     per_vector: bool = False,
-    target: Literal["hoyer", "zeros"] = "hoyer",
     scale: Literal["ls", "keep_l2"] = "ls",
-    objective: Literal["surrogate", "ls"] = "surrogate",
     out: Out = None,
     n_threads: Integer | None = None,
     return_multiplier: bool = False,
@@ -242,23 +236,16 @@ def projection_hoyer(
     Parameters
     ----------
     sparsity : float
-        The wanted average of `hoyer_sparsity`, between 0 and 1. With
-        ``target="zeros"`` the fraction of the entries that are to be zero.
+        The wanted average of `hoyer_sparsity`, between 0 and 1.
     weights : array-like of the shape of `X`, or broadcastable to it, default=None
         Finite and non-negative, not all 0 in a vector; for a list of arrays a list.
         Entries with large weights become zero first, and the sparsity is that of
         `hoyer_sparsity` with these weights. None means 1.
     per_vector : bool, default=False
         Whether each vector is given the sparsity by itself, and not the average.
-    target : {"hoyer", "zeros"}, default="hoyer"
-        Whether `sparsity` is the average Hoyer sparsity or the fraction of zeros.
     scale : {"ls", "keep_l2"}, default="ls"
         How long the vectors become: as near to those of `X` as their direction allows,
         or as long as they were.
-    objective : {"surrogate", "ls"}, default="surrogate"
-        The sum above, or the sum of its squared terms, which minimises the squared
-        distance to `X`. That is solved by a sequence of the former, at most 100, finds
-        a local optimum, and leaves hardly anything of vectors that are much shorter.
     out : ndarray of the shape and dtype of `X`, default=None
         Where to write the result; `X` itself projects in place. Nothing is written if
         an argument is refused. For a list of arrays a list.
@@ -296,16 +283,15 @@ def projection_hoyer(
     The average is met to 1e-10, in float32 to 1e-7, also where entries are equal: the
     first vectors are then denser than others. A vector of zeros counts as 1. Signs
     never flip and zeros stay zero, which with weights may keep a high sparsity out of
-    reach: the vectors are then as sparse as possible. Zeros that are asked for are
-    exact unless entries at the threshold are equal or each vector is left with one.
+    reach: the vectors are then as sparse as possible.
 
     Newton's method on the multiplier, with sums in float64 over the entries that are
     left, from a start that a sample points to: time linear in the number of entries.
     For one vector by itself the threshold has a closed form. Where the average jumps
     for lack of different entries, one vector is put in between. The problem is a
-    surrogate of the nearest point unless ``objective="ls"``; with weights it is solved
-    exactly except at jumps between single entries. Vectors that are not contiguous are
-    copied. Threads share out the vectors.
+    surrogate of the nearest point; with weights it is solved exactly except at jumps
+    between single entries. Vectors that are not contiguous are copied. Threads share
+    out the vectors.
 
     {group_sparse_reference}
     .. [2] P. O. Hoyer, "Non-negative matrix factorization with sparseness
@@ -320,9 +306,7 @@ def projection_hoyer(
     >>> hoyer_sparsity(P).round(3)
     array([0.766, 0.434])
     """
-    options = check_options(
-        sparsity, weights, per_vector, target, scale, objective, start
-    )
+    options = check_options(sparsity, weights, per_vector, scale, start)
     project = _project_list if _is_ragged(X) else _project_array
     out, multiplier = project(X, options, axis, weights, out, n_threads)
     if not return_multiplier:

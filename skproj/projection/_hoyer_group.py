@@ -6,11 +6,7 @@ arrays or in tensors of PyTorch; here they meet operators and methods that both 
 
 from abc import ABC, abstractmethod
 
-from skproj.projection._hoyer_search import (
-    START_FACTOR,
-    MultiplierProblem,
-    bracket_multiplier,
-)
+from skproj.projection._hoyer_search import MultiplierProblem, bracket_multiplier
 
 # How far the average sparsity may be from the target, and up to which distance an
 # input is left alone: the rounding of a result must not make it be projected again.
@@ -20,9 +16,6 @@ TOLERANCE_INSIDE = {"f": 6e-8, "d": 4e-12}
 # Exponent of the smallest factor between the vectors that matters; what is divided by
 # its power of two must not overflow.
 SMALLEST_EXPONENT = -800.0
-
-# Steps of the ascent that replaces the surrogate by the squared error.
-MAX_ASCENT_STEPS, ASCENT_TOLERANCE = 100, 1e-10
 
 
 class Group(ABC):
@@ -78,38 +71,18 @@ class Group(ABC):
         """Return the solution whose vector i has a mean between two directions."""
 
     @abstractmethod
-    def products(self, solution):
-        """Return the products of the vectors and their directions."""
-
-    @abstractmethod
     def solve_each(self, sparsity):
         """Solve for the sparsity of each vector; also return their multipliers."""
 
-    @abstractmethod
-    def zeros_in_group(self, sparsity):
-        """Solve for a fraction of zeros; the solution is None if there are enough."""
 
-    @abstractmethod
-    def zeros_in_each(self, sparsity):
-        """Solve for a fraction of zeros in each vector, as `solve_each` does."""
-
-
-def solve(group, sparsity, per_vector, target, objective, start):
+def solve(group, sparsity, per_vector, start):
     """Return the multiplier, or that of each vector, and the solution.
 
     The solution is None if the vectors are sparse enough. The arguments are those of
     `projection_hoyer`, with `start` in the units of the group.
     """
-    if target == "zeros":
-        of_zeros = group.zeros_in_each if per_vector else group.zeros_in_group
-        return of_zeros(sparsity)
     if per_vector:
         return group.solve_each(sparsity)
-    return _solve_group(group, sparsity, objective, start)
-
-
-def _solve_group(group, sparsity, objective, start):
-    """Solve for an average sparsity."""
     rates = group.rates
     budget = float(rates @ group.full) - sparsity * len(rates)
     tolerance, inside = TOLERANCE * len(rates), group.inside * len(rates)
@@ -120,28 +93,11 @@ def _solve_group(group, sparsity, objective, start):
     limits = group.largest / (smallest + (smallest == 0.0))
     if rates @ smallest >= budget - tolerance:
         return float((limits / steps).max()), group.single_entries(smallest)
-    best, value = None, 0.0
-    for _ in range(MAX_ASCENT_STEPS):
-        problem = MultiplierProblem(rates, steps, budget, limits / steps)
-        if start is None:
-            start = group.start_from_sample(problem, sparsity)
-        mu, dense, sparse = bracket_multiplier(
-            group.measured(), problem, tolerance, start
-        )
-        solution = _join(group, problem, dense, sparse, tolerance)
-        # The sum of squares is convex in the directions, so that maximising what it is
-        # linearised to never makes it smaller.
-        products = group.products(solution) * group.units
-        before, value = value, float(products @ products)
-        if best is None or value > before:
-            best = mu, solution
-        if objective != "ls" or value <= before * (1.0 + ASCENT_TOLERANCE):
-            break
-        gains = products / products.max()
-        gains[~(products > 0.0)] = 1.0
-        steps = rates / (group.units * gains).clip(min=2.0**SMALLEST_EXPONENT)
-        start = START_FACTOR * mu
-    return best
+    problem = MultiplierProblem(rates, steps, budget, limits / steps)
+    if start is None:
+        start = group.start_from_sample(problem, sparsity)
+    mu, *sides = bracket_multiplier(group.measured(), problem, tolerance, start)
+    return mu, _join(group, problem, *sides, tolerance)
 
 
 def _join(group, problem, dense, sparse, tolerance):

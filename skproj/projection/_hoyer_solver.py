@@ -15,7 +15,7 @@ from skproj.projection._hoyer_group import (
     Group,
     solve,
 )
-from skproj.projection._hoyer_search import EPS, JUMP_MARGIN, start_from_sample
+from skproj.projection._hoyer_search import JUMP_MARGIN, start_from_sample
 from skproj.projection._hoyer_vectors import (
     Collected,
     Directions,
@@ -131,9 +131,6 @@ class _ArrayGroup(Group):
             values[i] = value[0]
         return solution
 
-    def products(self, solution):
-        return solution.inner
-
     def solve_each(self, sparsity):
         rates, full, largest = self.rates, self.full, self.largest
         done = rates * self.means() <= rates * full - sparsity + self.inside
@@ -143,28 +140,6 @@ class _ArrayGroup(Group):
         solution = solution._replace(levels=largest.copy())
         self._leave_alone(solution, done)
         return np.where(done, 0.0, thresholds / rates), solution
-
-    def zeros_in_group(self, sparsity):
-        mu = _multiplier_for_zeros(self.vectors, self.rates, self.units, sparsity)
-        if mu == 0.0:
-            return 0.0, None
-        thresholds = mu * self.rates / self.units
-        return mu, self.solution(self.measured().measure(thresholds))
-
-    def zeros_in_each(self, sparsity):
-        data, starts, sizes, _, _ = self.vectors
-        thresholds = np.empty(len(sizes))
-        done = np.empty(len(sizes), dtype=bool)
-        for size in np.unique(sizes):
-            chosen = np.flatnonzero(sizes == size)
-            rows = np.abs(data[starts[chosen, np.newaxis] + np.arange(size)])
-            place = min(round(sparsity * size), size - 1) - 1
-            done[chosen] = np.count_nonzero(rows == 0.0, axis=1) > place
-            rows.partition(max(place, 0), axis=1)
-            thresholds[chosen] = rows[:, max(place, 0)]
-        solution = self.solution(self.measured().measure(thresholds))
-        self._leave_alone(solution, done)
-        return np.where(done, 0.0, thresholds / self.rates), solution
 
     def _leave_alone(self, solution, chosen):
         """Make some vectors of a solution come out as they are."""
@@ -215,31 +190,6 @@ def _mixture(vectors, i, dense, sparse, mean):
     return signed, mixed @ a
 
 
-def _multiplier_for_zeros(vectors, rates, units, sparsity):
-    """Smallest multiplier that makes a part of all entries zero; 0 if they are.
-
-    Each vector keeps the entry that is last to go. What else is kept is a matter of
-    order.
-    """
-    data, starts, sizes, weights, _ = vectors
-    n_kept = len(data) - round(sparsity * len(data))
-    if np.count_nonzero(data) <= n_kept:
-        return 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.abs(data) * np.repeat(units / rates, sizes)
-        if weights is not None:
-            ratios = np.where(data == 0.0, 0.0, ratios / weights)
-    largest = np.maximum.reduceat(ratios, starts)
-    at_top = np.flatnonzero(ratios == np.repeat(largest, sizes))
-    last_to_go = at_top[np.searchsorted(at_top, starts)][largest > 0.0]
-    ratios[last_to_go] = np.inf
-    place = len(data) - max(n_kept, len(last_to_go)) - 1
-    ordered = np.partition(ratios, place)[place]
-    if not np.isfinite(ordered):  # what is left has no weight
-        ordered = np.max(ratios, initial=0.0, where=np.isfinite(ratios))
-    return ordered * (1.0 + 4 * EPS)
-
-
 def _write(vectors, norms, solution, scale, out, n_threads):
     """Write the vectors of a solution to `out`, which has the shape of the data."""
     data, starts, sizes, weights, _ = vectors
@@ -282,9 +232,7 @@ class HoyerOptions(NamedTuple):
 
     sparsity: float
     per_vector: bool
-    target: str
     scale: str
-    objective: str
     start: float | None
 
 
@@ -299,10 +247,10 @@ def project_vectors(vectors, options, out, n_threads):
     if exponents is not None:
         top = exponents.max()
         units = np.exp2(np.maximum(exponents - top, SMALLEST_EXPONENT))
-    sparsity, per_vector, target, scale, objective, start = options
+    sparsity, per_vector, scale, start = options
     start = None if start is None else np.ldexp(start, -top)
     group = _ArrayGroup(vectors, norms, units, n_threads)
-    mu, solution = solve(group, sparsity, per_vector, target, objective, start)
+    mu, solution = solve(group, sparsity, per_vector, start)
     if per_vector and exponents is not None:
         top = exponents
     dtype = vectors.data.dtype

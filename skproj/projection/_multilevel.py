@@ -121,8 +121,6 @@ def projection_multilevel(
 
     Examples
     --------
-    Examples
-    --------
     Half of the filters of a convolution, weights of shape (filters, channels, height,
     width), become zero:
 

@@ -55,10 +55,6 @@ def check_weights(weights, shape, *, values=True):
 
 def _rows(A, axes):
     """See `A` as (n_groups, group_size) of any strides, copied if there are none."""
-    if len(axes) == A.ndim:
-        return A.reshape(1, -1)
-    if A.ndim == 2:
-        return A.T if axes[0] == 0 else A
     return entries_last(A, axes).reshape(-1, math.prod(A.shape[i] for i in axes))
 
 

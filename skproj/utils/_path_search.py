@@ -210,33 +210,3 @@ def counts_of(results, column=None):
     if column not in results:
         raise ValueError(f"n_features must be a column, got {column!r}.")
     return results[column]
-
-
-def rows_of_path(params, name, chosen_row, among=None):
-    """Return a row of the table for each radius: that which is most like the chosen.
-
-    `params` has a dict for each row, `name` is the radius in it, and only rows `among`
-    others count, if they are given, and the chosen one. Of rows that are equally alike
-    it is the last: a successive halving has a row for each try of a radius.
-    """
-    chosen, found = params[chosen_row], {}
-    for row in range(len(params)) if among is None else [*among, chosen_row]:
-        eta, distance = params[row].get(name), -1  # of the chosen one: it always stays
-        if row != chosen_row:
-            distance = len(differing_parameters(params[row], chosen))
-        if eta is not None and (eta not in found or distance <= found[eta][0]):
-            found[eta] = distance, int(row)
-    return [found[eta][1] for eta in sorted(found)]
-
-
-def differing_parameters(params, others):
-    """Return the names of the parameters in which two candidates differ, as a set."""
-    keys = params.keys() | others.keys()
-    return {key for key in keys if not _same(params.get(key), others.get(key))}
-
-
-def _same(value, other):
-    # A search uses the same object again; arrays and estimators need no comparison.
-    return value is other or (
-        (np.isscalar(value) or isinstance(value, tuple | list)) and value == other
-    )

@@ -17,22 +17,3 @@ def selection_of(model):
     """Return the last step of a pipeline that selects features, or None."""
     selecting = [step for step in steps_of(model) if hasattr(step, "get_support")]
     return selecting[-1] if selecting else None
-
-
-def look_inside(model, suits):
-    """Return the part of a model that suits, or None, and the steps before it.
-
-    It may be the last step that suits of a pipeline, and in a search.
-    """
-    if suits(model):
-        return model, []
-    if hasattr(model, "best_estimator_"):
-        return look_inside(model.best_estimator_, suits)
-    steps = steps_of(model)
-    if steps == [model]:
-        return None, []
-    for i in reversed(range(len(steps))):
-        step, before = look_inside(steps[i], suits)
-        if step is not None:
-            return step, [*steps[:i], *before]
-    return None, []

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import (
     Interval,
     RealNotInt,
     StrOptions,
+    validate_parameter_constraints,
 )
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metadata_routing import _routing_enabled
@@ -87,18 +88,6 @@ def as_numbers(values, kinds, rule):
     raise ValueError(
         f"{rule}, without missing values, got {values.dtype} of shape {values.shape}."
     )
-
-
-def check_offset(offset, n_samples):
-    """Return finite numbers, one for each sample, as an array of float64."""
-    rule = f"offset must have {n_samples} finite numbers, one for each sample"
-    offset = as_numbers(offset, "iuf", rule)
-    if len(offset) != n_samples:
-        raise ValueError(f"{rule}, got {len(offset)}.")
-    wrong = np.flatnonzero(~np.isfinite(offset))
-    if len(wrong):
-        raise ValueError(f"{rule}, got {offset[wrong[0]]} in sample {wrong[0]}.")
-    return offset
 
 
 def check_class_weight(class_weight, *, classes, y, sample_weight):

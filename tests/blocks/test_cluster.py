@@ -14,7 +14,7 @@ from scipy import sparse
 from skproj import ProjectionFeatureSelector, ProjectionFeatureSelectorCV
 from skproj.blocks import RowBlocks, _cluster, open_blocks
 from skproj.blocks._passes import ColumnReader, visit
-from skproj.linear_model._block_visitors import Correlations, Logits, Product, Scan
+from skproj.linear_model._block_visitors import Correlations, Product, Scan
 
 N_ROWS, N_COLUMNS = 230, 30
 
@@ -92,8 +92,6 @@ def visitors(X, mask):
         Scan(np.full(N_ROWS, 1.0 / N_ROWS), None, N_COLUMNS),
         Product(rng.standard_normal((n, 2)), mask, N_COLUMNS),
         Product(rng.standard_normal((N_ROWS, 1)), None, N_COLUMNS),
-        Logits(rng.standard_normal((N_COLUMNS, 2))),
-        Logits(rng.standard_normal((N_COLUMNS, 3))),
         Correlations(np.array([2, 5]), moments[0], moments[1], weights, mask),
         ColumnReader(np.array([1, 4, 9])),
         ColumnReader(np.array([0, 4])),

@@ -85,7 +85,7 @@ def test_description_replaces_the_name(terminal):
 
 
 def test_task_of_unknown_length_counts_what_is_done(seen, terminal):
-    display = _progress._Display(2)
+    display = _progress._Display()
     display.receive(("begin", (0,), "fit", None))
     for i in range(3):
         display.receive(("end", (0, i)))
@@ -96,7 +96,7 @@ def test_task_of_unknown_length_counts_what_is_done(seen, terminal):
 
 def test_end_of_a_task_that_lost_its_line_is_ignored(seen, terminal):
     """Of two that run side by side, the last to begin is shown."""
-    display = _progress._Display(2)
+    display = _progress._Display()
     display.receive(("begin", (0,), "fit", 2))
     display.receive(("begin", (0, 0), "one", 2))
     display.receive(("begin", (0, 1), "two", 2))

@@ -9,8 +9,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skproj.cli import _cells, main
-from skproj.datasets import make_cells
-from skproj.datasets._cells_model import CellModel
+from skproj.datasets._cells import CellModel
 
 N_OBS, N_VARS = 1500, 700
 COMMAND = [
@@ -35,27 +34,30 @@ def suffix(request):
     return request.param
 
 
-def test_file_has_the_table_of_make_cells(suffix, tmp_path, capsys, monkeypatch):
+def test_file_has_the_table_of_the_model(suffix, tmp_path, capsys, monkeypatch):
     # Several chunks, of which none ends with a block.
     monkeypatch.setattr(_cells, "CHUNK_ENTRIES", 10_007)
     monkeypatch.setattr(_cells, "CHUNK_ROWS", 400)
     path = write(tmp_path / "new" / f"cells{suffix}")
-    cells = make_cells(N_OBS, N_VARS, n_markers=20, random_state=5)
-    assert f"{cells.data.nnz} non-zero entries" in capsys.readouterr().out
+    model = CellModel(N_VARS, density=0.05, n_types=10, n_markers=20, seed=5)
+    blocks = list(model.blocks(N_OBS))
+    X = sparse.vstack([block.X for block in blocks], "csr")
+    assert f"{X.nnz} non-zero entries" in capsys.readouterr().out
     adata = READ[suffix](path)
     assert sparse.issparse(adata.X)
     assert adata.X.format == "csr"
     assert adata.X.dtype == np.float32
     for name in ("data", "indices", "indptr"):
-        assert_array_equal(getattr(adata.X, name), getattr(cells.data, name))
+        assert_array_equal(getattr(adata.X, name), getattr(X, name))
     types = adata.obs["cell_type"].cat
     assert list(types.categories) == [f"type{k}" for k in range(10)]
-    assert_array_equal(types.codes, cells.target)
-    assert_array_equal(adata.obs["donor"].cat.codes, cells.batch)
+    assert_array_equal(types.codes, np.concatenate([b.type for b in blocks]))
+    donors = np.concatenate([block.batch for block in blocks])
+    assert_array_equal(adata.obs["donor"].cat.codes, donors)
     assert list(adata.obs_names) == [f"cell{i}" for i in range(N_OBS)]
-    assert_array_equal(adata.var["marker_of"].cat.codes, cells.marker_of)
-    assert_array_equal(adata.var["fold_change"], cells.fold_change)
-    assert list(adata.var_names) == list(cells.feature_names)
+    assert_array_equal(adata.var["marker_of"].cat.codes, model.marker_of)
+    assert_array_equal(adata.var["fold_change"], model.fold_change)
+    assert list(adata.var_names) == [f"gene{j}" for j in range(N_VARS)]
     assert [child.name for child in path.parent.iterdir()] == [path.name]
 
 

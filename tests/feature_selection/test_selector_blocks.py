@@ -19,7 +19,9 @@ from skproj import (
     StabilitySelector,
 )
 from skproj.blocks import RowBlocks, open_blocks
+from skproj.blocks._row_blocks import take_rows
 from skproj.feature_selection import eta_path
+from skproj.linear_model._block_matrix import BlockMatrix
 from skproj.linear_model._constraint import CoefficientBall
 
 TOL = 1e-7
@@ -147,8 +149,8 @@ def test_all_columns_are_read_at_once_where_they_fit(dtype):
     ],
     ids=["no constraint", "callable", "large radius"],
 )
-def test_dense_models_are_fitted_by_passes(options):
-    """No column can be left out: each gradient is a pass."""
+def test_dense_models_are_those_of_the_data_in_memory(options):
+    """No column can be left out: all of them are read."""
     X, y = make_block_data("two classes")
     options = {"eta": 0.05, "tol": 1e-6, "max_iter": 3000} | options
     memory = ProjectionFeatureSelector(**options).fit(X, y)
@@ -156,6 +158,26 @@ def test_dense_models_are_fitted_by_passes(options):
     selector.fit(open_blocks(X, block_size=80), y)
     scale = np.abs(memory.coef_).max()
     assert_allclose(selector.coef_, memory.coef_, atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("rows", [None, np.arange(200) % 3 > 0], ids=["all", "some"])
+@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
+def test_products_read_the_columns_that_they_need(is_sparse, rows):
+    """A pass, unless the columns are in memory."""
+    X, _ = make_block_data("classes", is_sparse)
+    blocks = open_blocks(X, block_size=80)
+    dense = X.toarray() if is_sparse else X
+    if rows is not None:
+        rows = np.resize(rows, len(dense))
+        blocks, dense = take_rows(blocks, rows), dense[rows]
+    matrix, coef = BlockMatrix(blocks), np.zeros((N_FEATURES, 2))
+    assert not (matrix @ coef).any()
+    for columns, n_read in (([3, 5], 1), ([5], 0), ([5, 8, 2], 1), ([2, 3], 1)):
+        coef[:] = 0.0
+        coef[columns] = np.random.default_rng(0).standard_normal((len(columns), 2))
+        before = blocks.whole.n_passes
+        assert_allclose(matrix @ coef, dense @ coef, atol=1e-12)
+        assert blocks.whole.n_passes - before == n_read
 
 
 def test_iteration_limit_is_kept_and_warned_of():

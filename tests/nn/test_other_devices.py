@@ -212,10 +212,7 @@ def test_gradient(name, monkeypatch):
     "options",
     [
         {"per_vector": True},
-        {"target": "zeros"},
-        {"target": "zeros", "per_vector": True},
         {"scale": "keep_l2"},
-        {"objective": "ls"},
         {"start": 0.3},
     ],
     ids=str,

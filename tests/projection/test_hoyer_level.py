@@ -194,8 +194,6 @@ def test_ties_to_rounding_of_small_scale():
         {"scale": "keep_l2"},
         {"per_vector": True},
         {"weights": np.linspace(0.5, 1.0, 6)[:, np.newaxis]},
-        {"target": "zeros"},
-        {"objective": "ls"},
     ],
     ids=str,
 )
@@ -239,7 +237,7 @@ def test_ties_of_very_different_scales():
             scale * rng.choice([1.0, 0.5, 1.0 + 1e-15], n)
             for n, scale in zip(rng.integers(2, 40, 3), [1e280, 1, 1e-300], strict=True)
         ]
-        P = projection_hoyer(X, 0.3, objective="ls")
+        P = projection_hoyer(X, 0.3)
         assert abs(average(P) - max(0.3, average(X))) < 1e-10
 
 
@@ -313,45 +311,3 @@ def test_fewest_entries_at_ties():
     P = projection_hoyer(np.ones((100, 3)), 0.5, per_vector=True)
     mean = 10.0 - 0.5 * 9.0
     assert (np.count_nonzero(P, axis=0) == math.ceil(mean**2)).all()
-
-
-@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 0.9, 0.97, 1.0])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_fraction_of_zeros(rng, sparsity, weighted):
-    X = rng.standard_normal((40, 25)) * np.exp(rng.standard_normal(25))
-    weights = rng.uniform(0.1, 2.0, X.shape) if weighted else None
-    P = projection_hoyer(X, sparsity, target="zeros", weights=weights)
-    # One entry of each vector is kept in any case.
-    assert np.count_nonzero(P) == max(X.size - round(sparsity * X.size), 25)
-    assert (np.count_nonzero(P, axis=0) > 0).all()
-    Q, multiplier = projection_hoyer(
-        X, sparsity, target="zeros", weights=weights, return_multiplier=True
-    )
-    if sparsity:
-        rates = 1.0 / (math.sqrt(40) - 1.0)
-        if weighted:
-            W = weights / weights.max(axis=0)
-            rates = W / (np.linalg.norm(W, axis=0) - W.min(axis=0))
-        above = np.abs(X) > multiplier * rates
-        assert (Q[above] != 0.0).all()
-        assert np.count_nonzero(Q[~above]) == np.count_nonzero(~above.any(axis=0))
-
-
-@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 0.9, 1.0])
-def test_fraction_of_zeros_of_each_vector(rng, sparsity):
-    vectors = [rng.standard_normal(n) for n in (2, 30, 7, 30, 1)]
-    P = projection_hoyer(vectors, sparsity, target="zeros", per_vector=True)
-    for x, p in zip(vectors[:-1], P, strict=False):
-        wanted = min(round(sparsity * len(x)), len(x) - 1)
-        assert np.count_nonzero(p == 0.0) == wanted
-
-
-def test_fraction_of_zeros_counts_those_that_are_there(rng):
-    X = rng.standard_normal((10, 10))
-    X[:5] = 0.0
-    X[:, 3] = 0.0
-    np.testing.assert_array_equal(projection_hoyer(X, 0.5, target="zeros"), X)
-    P = projection_hoyer(X, 0.7, target="zeros")
-    assert np.count_nonzero(P == 0.0) == 70
-    P = projection_hoyer(X, 0.7, target="zeros", per_vector=True)
-    np.testing.assert_array_equal((P == 0.0).sum(axis=0), [7, 7, 7, 10] + [7] * 6)

@@ -24,7 +24,7 @@ projection.projection_simplex([1, 2, 3], axis=None, return_threshold=True)
 projection.projection_weighted_l1_ball(X, 1.0, 2.0)
 projection.projection_multilevel(X, 1.0, (1, np.inf), axes=(0, 1))
 projection.projection_bilevel_l12_ball(X, 1.0)
-projection.projection_hoyer([X, X], 0.5, out=[X, X], target="zeros")
+projection.projection_hoyer([X, X], 0.5, out=[X, X], per_vector=True)
 projection.prox_l1(X, 0.1)
 assert_type(projection.norm_l1inf(X), float)
 assert_type(projection.radius_for_sparsity(X, n_groups=2), float)
@@ -53,7 +53,7 @@ projection.projection_l12_ball(X, 1.0, axis=0.5)  # type: ignore[arg-type]
 projection.projection_l12_ball(X, 1.0, dim=0)  # type: ignore[call-arg]
 projection.projection_bilevel_l12_ball(X, None)  # type: ignore[arg-type]
 projection.projection_l1_ball(X, 1.0, out=1.0)  # type: ignore[arg-type]
-projection.projection_hoyer(X, 0.5, target="l1")  # type: ignore[arg-type]
+projection.projection_hoyer(X, 0.5, scale="l1")  # type: ignore[arg-type]
 projection.projection_multilevel(X, 1.0, norms=1)  # type: ignore[arg-type]
 projection.norm_l1inf(1.0)  # type: ignore[arg-type]
 projection.radius_for_sparsity(X, n_groups=0.5)  # type: ignore[arg-type]

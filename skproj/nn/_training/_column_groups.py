@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.linear_model._row_groups import RowGroups
 
 
@@ -18,6 +19,8 @@ class ColumnGroups:
 
     Attributes
     ----------
+    structure : FeatureStructure
+        That of the columns.
     rows : RowGroups
         The groups, whose rows are the columns that the projection sees.
     places : ndarray of int of shape (n_spread,) or None
@@ -25,17 +28,12 @@ class ColumnGroups:
         the same.
     factors : ndarray of shape (n_spread,) or None
         By which these are multiplied beforehand; None for 1.
-    weights : ndarray of shape (n_spread,) or None
-        By which these are multiplied afterwards; None for 1.
-    outside : ndarray of int
-        Columns that are always kept.
     """
 
+    structure: FeatureStructure
     rows: RowGroups
     places: np.ndarray | None = None
     factors: np.ndarray | None = None
-    weights: np.ndarray | None = None
-    outside: np.ndarray | None = None
 
     @classmethod
     def arrange(cls, structure, features):
@@ -48,35 +46,22 @@ class ColumnGroups:
             Sorted; a group that lacks some of its features is left out.
         """
         if structure.plain:
-            return cls(RowGroups())
+            return cls(structure, structure.rows)
         if features is None:
             features = structure.all_features()
-        is_present = np.zeros(structure.n_features, dtype=bool)
-        is_present[features] = True
-        spread = structure.features_of_columns
-        sizes = structure.sizes
-        if sizes is None:
-            sizes = np.ones(structure.n_groups, dtype=np.intp)
-        ends = np.cumsum(sizes)
-        n_present = np.append(0, np.cumsum(is_present[spread]))
-        is_whole = n_present[ends] - n_present[ends - sizes] == sizes
-        seen = np.repeat(is_whole, sizes)
-        places = np.searchsorted(features, spread[seen])
-        copies = np.bincount(places, minlength=len(features))
-        weights, factors = None, None
+        structure = structure.among(features)
+        places = structure.columns
+        factors = 1.0 / np.bincount(places, minlength=len(features))[places]
         if structure.weights is not None:
-            weights = structure.weights[seen]
-            factors = 1.0 / (weights * copies[places])
-        elif copies.max(initial=1) > 1:
-            factors = 1.0 / copies[places]
-        sizes = sizes[is_whole]
-        return cls(
-            RowGroups(sizes if np.any(sizes > 1) else None),
-            places,
-            factors,
-            weights,
-            np.searchsorted(features, np.intersect1d(features, structure.forced)),
-        )
+            factors /= structure.weights
+        elif np.all(factors == 1.0):
+            factors = None
+        return cls(structure, structure.rows, places, factors)
+
+    @property
+    def outside(self):
+        """Columns that are always kept."""
+        return self.structure.forced
 
     def spread(self, W):
         """Return the columns that the projection sees, as rows."""
@@ -90,8 +75,8 @@ class ColumnGroups:
         V = V.T
         if self.places is None:
             return V
-        if self.weights is not None:
-            V = V * self.weights
+        if self.structure.weights is not None:
+            V = V * self.structure.weights
         V = V.astype(W.dtype, copy=False)
         sums = np.zeros_like(W)
         if len(self.free) == len(self.places):
@@ -108,9 +93,7 @@ class ColumnGroups:
         """
         if self.places is None:
             return norms
-        norms = norms.astype(W.dtype, copy=False)
-        largest = np.zeros(W.shape[1], dtype=W.dtype)
-        np.maximum.at(largest, self.places, self.rows.repeat(norms))
+        largest = self.structure.feature_scores(norms.astype(W.dtype, copy=False))
         largest[self.outside] = np.linalg.norm(W[:, self.outside], ord=order, axis=0)
         return largest
 
@@ -134,24 +117,6 @@ class ColumnGroups:
             np.maximum.at(row, self.places, self.rows.repeat(norms))
         return shared
 
-    def n_best(self, norms, at_most):
-        """Return how many of the largest groups have at most so many columns.
-
-        It is one at least, if any norm is positive.
-        """
-        if self.rows.single:
-            return min(at_most, len(norms))
-        order = np.argsort(-norms, kind="stable")
-        rank = np.empty(len(order), dtype=np.intp)
-        rank[order] = np.arange(len(order))
-        # A column of several groups counts with the first of them.
-        n_columns = 1 + self.places.max(initial=-1)
-        first = np.full(n_columns, len(order))
-        np.minimum.at(first, self.places, self.rows.repeat(rank))
-        found = np.cumsum(np.bincount(first, minlength=len(order))[: len(order)])
-        n_groups = int(np.searchsorted(found, at_most, side="right"))
-        return min(max(n_groups, 1), np.count_nonzero(norms))
-
     def kept(self, norms, at_most=None):
         """Return the sorted columns that a projection has left.
 
@@ -170,15 +135,13 @@ class ColumnGroups:
         of_groups = norms if self.places is None else norms[self.places]
         if not self.rows.single:
             of_groups = np.minimum.reduceat(of_groups, self.rows.starts)
-        n_groups = np.count_nonzero(of_groups)
-        if at_most is not None:
-            n_groups = min(n_groups, self.n_best(of_groups, at_most) if at_most else 0)
-        best = np.argsort(-of_groups, kind="stable")[:n_groups]
+        if at_most == 0:
+            of_groups = np.zeros_like(of_groups)
+        elif at_most is not None:
+            of_groups = self.structure.best_groups(of_groups, at_most)
         if self.places is None:
-            return np.sort(best)
-        is_best = np.zeros(len(of_groups), dtype=bool)
-        is_best[best] = True
-        return np.union1d(self.places[self.rows.repeat(is_best)], self.outside)
+            return np.flatnonzero(of_groups)
+        return np.union1d(self.places[self.rows.repeat(of_groups > 0.0)], self.outside)
 
     @cached_property
     def free(self):

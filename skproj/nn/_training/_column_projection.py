@@ -167,7 +167,7 @@ class ColumnProjection:
         V, rows, ball = self.groups.spread(W), self.groups.rows, self._ball
         # By the norm of this order the ball removes groups.
         order = self._order if ball is None else ball.threshold_norm or self._order
-        n_groups = self.groups.n_best(rows.norms(V, order), n_columns)
+        n_groups = self.groups.structure.n_best(rows.norms(V, order), n_columns)
         if n_groups >= np.count_nonzero(rows.nonzero(V)):
             return self.densest
         if self._is_hoyer:

@@ -19,7 +19,7 @@ from skproj.nn.functional._docs import (
     document_in_place,
 )
 from skproj.nn.functional._hoyer_gradient import sparsity_of_slices
-from skproj.nn.functional._operator import apply, check_in_place, needs_derivatives
+from skproj.nn.functional._operator import apply, check_in_place
 from skproj.projection._hoyer import check_options
 
 
@@ -55,19 +55,10 @@ def _check_group(X, dim, weights):
     return group, dims, [w.detach() for w in weights]
 
 
-def _hoyer(X, sparsity, dim, weights, per_vector, target, scale, objective, start):
+def _hoyer(X, sparsity, dim, weights, per_vector, scale, start):
     """Check all arguments; return results for the tensors of `X`, and a multiplier."""
     group, dims, weights = _check_group(X, dim, weights)
-    options = check_options(
-        sparsity, weights, per_vector, target, scale, objective, start
-    )
-    has_gradient = target == "hoyer" and objective == "surrogate"
-    if not has_gradient and any(map(needs_derivatives, group)):
-        raise RuntimeError(
-            "X requires a gradient, or carries a tangent, which projection_hoyer has "
-            "only for target='hoyer' and objective='surrogate'; call it in a block of "
-            "torch.no_grad(), with X.detach()."
-        )
+    options = check_options(sparsity, weights, per_vector, scale, start)
     sizes = []
     if dims is None:
         dims, sizes = [], [V.numel() for V in group]
@@ -75,7 +66,7 @@ def _hoyer(X, sparsity, dim, weights, per_vector, target, scale, objective, star
     elif weights is not None:
         [weights] = weights
     work = X.to(torch.promote_types(X.dtype, torch.float32))
-    spec = options.sparsity, dims, sizes, options.per_vector, target, scale, objective
+    spec = options.sparsity, dims, sizes, options.per_vector, scale
     P, multiplier = apply(work, weights, "hoyer", *spec, options.start)
     multiplier = multiplier.detach()
     if dims:
@@ -139,9 +130,7 @@ def projection_hoyer(
     dim: Axis = 0,
     weights: torch.Tensor | Sequence[torch.Tensor] | None = None,
     per_vector: bool = False,
-    target: Literal["hoyer", "zeros"] = "hoyer",
     scale: Literal["ls", "keep_l2"] = "ls",
-    objective: Literal["surrogate", "ls"] = "surrogate",
     return_multiplier: bool = False,
     start: Number | None = None,
 ) -> Projected:
@@ -161,9 +150,6 @@ def projection_hoyer(
 
     Raises
     ------
-    RuntimeError
-        If `X` requires a gradient or carries a tangent, for which there is none with
-        ``target="zeros"`` and with ``objective="ls"``.
     ValueError
         If `sparsity` is not between 0 and 1, if a tensor on the CPU contains NaN or
         infinity, if options do not go together, if `dim` or `weights` does not fit
@@ -186,9 +172,7 @@ def projection_hoyer(
     >>> hoyer_sparsity(P, dim=(1, 2, 3)).mean().round(decimals=6).item()
     0.4
     """
-    results, multiplier = _hoyer(
-        X, sparsity, dim, weights, per_vector, target, scale, objective, start
-    )
+    results, multiplier = _hoyer(X, sparsity, dim, weights, per_vector, scale, start)
     P = results if isinstance(X, list | tuple) else results[0]
     return (P, multiplier) if return_multiplier else P
 

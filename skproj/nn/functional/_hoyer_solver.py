@@ -203,39 +203,6 @@ class _TensorGroup(Group):
         X, thresholds = zip(*map(_direction_of_mean, self.A, wanted), strict=True)
         return torch.where(done, 0.0, self.vectors.join(thresholds) / self.rates), X
 
-    def zeros_in_group(self, sparsity):
-        n_entries = self.vectors.n_entries
-        n_kept = n_entries - round(sparsity * n_entries)
-        if sum(int(a.count_nonzero()) for a in self.A) <= n_kept:
-            return 0.0, None
-        ratios = self.each(_ratios_with_last_kept, self.units / self.rates)
-        ratios = torch.cat([values.reshape(-1) for values in ratios])
-        n_kept = max(n_kept, int(self.largest.count_nonzero()))
-        mu = ratios.kthvalue(len(ratios) - n_kept).values
-        if mu.isinf():  # what is left has no weight
-            mu = torch.where(ratios.isinf(), 0.0, ratios).max()
-        mu = float(mu) * (1.0 + 4 * EPS)
-        return mu, self.each(_direction, mu * self.rates / self.units)
-
-    def zeros_in_each(self, sparsity):
-        thresholds, done = [], []
-        for a, size in zip(self.A, self.vectors.sizes, strict=True):
-            n_zeros = torch.minimum((sparsity * size).round(), size - 1.0).long()
-            n_filled = a.shape[1] - size.long()
-            place = (n_filled + n_zeros - 1).clamp(min=n_filled)
-            thresholds.append(a.sort(-1).values.gather(-1, place))
-            done.append(total(a == 0.0) - n_filled >= n_zeros)
-        thresholds, done = map(self.vectors.join, (thresholds, done))
-        X = self.each(_direction, thresholds)
-        return torch.where(done, 0.0, thresholds / self.rates), X
-
-
-def _ratios_with_last_kept(a, w, factor):
-    """Multipliers at which entries go; each vector keeps the last one."""
-    ratios = torch.where(a > 0.0, a * factor / w, 0.0)
-    last, place = ratios.max(-1, keepdim=True)
-    return ratios.scatter(-1, place, torch.where(last > 0.0, math.inf, last))
-
 
 # ---------------------------------------------------------------------------
 # The projection
@@ -251,9 +218,7 @@ def empty_multiplier(X, dims, sizes, per_vector):
     return X.new_empty(shape, dtype=accumulator(X))
 
 
-def project(
-    X, weights, sparsity, dims, sizes, per_vector, target, scale, objective, start
-):
+def project(X, weights, sparsity, dims, sizes, per_vector, scale, start):
     """Project the slices of a tensor along `dims`, or parts of it of given `sizes`.
 
     The other arguments are those of `skproj.projection.projection_hoyer`. Returns the
@@ -267,7 +232,7 @@ def project(
         weights = None
     group = _TensorGroup(vectors, X, weights)
     start = None if start is None else start / group.top
-    mu, directions = solve(group, sparsity, per_vector, target, objective, start)
+    mu, directions = solve(group, sparsity, per_vector, start)
     if directions is None:
         return X.clone(), multiplier
     if per_vector:

@@ -23,7 +23,6 @@ class Slices:
         self.size = math.prod([X.shape[d] for d in dims])
         self.order = [d for d in range(X.ndim) if d not in dims] + list(dims)
         self.shape = [X.shape[d] for d in self.order]
-        self.n_entries = X.numel()
         self.n_vectors = X.numel() // self.size if self.size > 1 else 0
         self.indices = torch.arange(self.n_vectors, device=X.device)
         self.sizes = [X.new_full((self.n_vectors, 1), self.size, dtype=accumulator(X))]
@@ -65,7 +64,6 @@ class Parts:
                 group = groups.setdefault(int(size).bit_length(), [])
                 group.append((len(indices), start, size))
                 indices.append(i)
-        self.n_entries = sum(sizes[i] for i in indices)
         self.n_vectors = len(indices)
         self.indices = torch.tensor(indices).to(X.device)
         self.numbers, self.sizes, self.places = [], [], []

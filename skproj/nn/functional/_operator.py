@@ -166,16 +166,14 @@ def _project_hoyer_on_cpu(X, out, weights, sparsity, dims, sizes, *options):
 
     if weights is not None:
         weights = as_arrays(weights.detach().to(torch.float64))
-    per_vector, target, scale, objective, start = options
+    per_vector, scale, start = options
     _, multiplier = arrays.projection_hoyer(
         as_arrays(X),
         sparsity,
         axis=tuple(dims) or 0,
         weights=weights,
         per_vector=per_vector,
-        target=target,
         scale=scale,
-        objective=objective,
         start=start,
         out=as_arrays(out),
         n_threads=torch.get_num_threads(),
@@ -248,7 +246,7 @@ SPEC = (
 )
 SPEC_OF_HOYER = (
     "Tensor? weights, float sparsity, int[] dims, int[] sizes, bool per_vector, "
-    "str target, str scale, str objective, float? start"
+    "str scale, float? start"
 )
 if not hasattr(torch.ops.skproj, "project"):  # a module can be executed twice
     torch.library.define("skproj::project", f"(Tensor X, {SPEC}) -> Tensor")
@@ -348,7 +346,7 @@ class _Projection(_ProjectionInReverse):
 def _gradient(G, X, weights, *results, spec):
     name, *spec = spec
     if name == "hoyer":
-        _, dims, sizes, per_vector, _, scale, *_ = spec
+        _, dims, sizes, per_vector, scale, *_ = spec
         return _hoyer_gradient.gradient(
             *G, X, *results, weights, dims, sizes, per_vector, scale
         )
