@@ -103,7 +103,8 @@ class WeightRemoval:
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
+    optimizer : torch.optim.Optimizer or None
+        None needs a call of `before_step` and of `after_step` at each step.
     blocks : list
         Objects with `weights`, `thresholds(share)`, `keep(W, threshold)`, `masks()`,
         `size`, `n_kept` and `count_nonzero()`.
@@ -128,10 +129,12 @@ class WeightRemoval:
         self._last = -math.inf  # share of the steps at the last thresholds
         self._thresholds = self._removed = self._masks = None
         self._is_whole = True  # whether the weights are those before the removal
-        self._hooks = [
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
-        ]
+        self._hooks = []
+        if optimizer is not None:
+            self._hooks = [
+                optimizer.register_step_pre_hook(self._before_step),
+                optimizer.register_step_post_hook(lambda *_: self.after_step()),
+            ]
 
     @property
     def _weights(self):
@@ -157,7 +160,7 @@ class WeightRemoval:
     def finalize(self):
         """Leave exactly the wanted number, and remove the hooks."""
         if self._masks is None:
-            self._put_back()
+            self.before_step()
             self._fix()
         self.remove()
 
@@ -234,7 +237,7 @@ class WeightRemoval:
     @torch.no_grad()
     def _before_step(self, optimizer, args, kwargs):
         """Put the removed weights back, but not while a closure is called."""
-        self._put_back()
+        self.before_step()
         place = "closure" if "closure" in kwargs else 1
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None or self._removed is None:
@@ -247,7 +250,7 @@ class WeightRemoval:
                 torch._foreach_sub_(self._weights, removed)
             self._is_whole = False
             loss = closure()
-            self._put_back()
+            self.before_step()
             return loss
 
         if place == "closure":
@@ -255,7 +258,15 @@ class WeightRemoval:
         return (args[0], at_sparse_weights, *args[2:]), kwargs
 
     @torch.no_grad()
-    def _after_step(self, optimizer, args, kwargs):
+    def before_step(self):
+        """Put the removed weights back."""
+        if not self._is_whole:
+            torch._foreach_add_(self._weights, self._removed)
+            self._is_whole = True
+
+    @torch.no_grad()
+    def after_step(self):
+        """Count a step, and remove the smallest weights."""
         self.n_steps_done += 1
         self._is_whole = True
         if self._masks is not None:
@@ -264,12 +275,6 @@ class WeightRemoval:
             self._fix()
         else:
             self._remove()
-
-    @torch.no_grad()
-    def _put_back(self):
-        if not self._is_whole:
-            torch._foreach_add_(self._weights, self._removed)
-            self._is_whole = True
 
     @torch.no_grad()
     def _remove(self):
