@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.nn.functional import hardshrink
-from torch.nn.utils import parametrize
 
 from skproj.nn._training._l1_training import masks_of_largest
 from skproj.nn.optim._removal import GROUP_NORMS, WeightGroups, check_not_distributed
 from skproj.nn.prune._layers import named_weights, split_weights
 from skproj.nn.prune._weights import (
+    check_plain,
     group_by_parameter,
     pruned_or_plain,
     whole,
@@ -93,6 +93,9 @@ class Block(NamedTuple):
         if n_removed == 0:
             return [-1.0] * len(self.weights)
         ranked = [_rank(weight) for weight in self.weights]
+        if not all(part[:1].isfinite().all() for part in ranked):
+            # The training has diverged, which its loss is about to say.
+            return [-1.0] * len(self.weights)
         counts = count_larger([score(part) for part in ranked], ranked, n_removed)
         return [
             float(magnitudes[count]) if count < len(magnitudes) else -1.0
@@ -281,33 +284,19 @@ def make_pattern_block(module, n, m, layers):
 
 def all_weights(module):
     """Return all weights of a network as a list of one block, for counts."""
-    pairs = [(layer, kind) for _, layer, kind in named_weights(module)]
-    for pair in pairs:
-        check_plain(*pair)
+    pairs = []
+    for path, *pair in named_weights(module):
+        check_plain(*pair, path)
+        pairs.append(pair)
     unique = [first for first, *_ in group_by_parameter(pairs)]
     weights = [pruned_or_plain(*pair) for pair in unique]
     size = sum(W.numel() for W in weights)
     return [Block("", [layer for layer, _ in unique], weights, size)]
 
 
-def check_plain(layer, name):
-    """Refuse a parameter that is masked or parametrized."""
-    value = getattr(layer, name, None)
-    if name in layer._parameters or not isinstance(value, torch.Tensor):
-        return
-    kind, way = type(layer).__name__, "prune.remove"
-    if parametrize.is_parametrized(layer, name):
-        way = "parametrize.remove_parametrizations"
-    raise ValueError(
-        f"module must have plain parameters, but {name} of a {kind} is computed from "
-        f"others: call torch.nn.utils.{way} first."
-    )
-
-
 def _check_weight(layer, name):
     """Refuse a weight that cannot be trained to zeros."""
     kind = type(layer).__name__
-    check_plain(layer, name)
     weight = pruned_or_plain(layer, name)
     if not weight.requires_grad:
         raise ValueError(
