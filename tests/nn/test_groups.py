@@ -163,7 +163,6 @@ def test_warning_without_effect():
         ({"n_groups": -1}, ValueError, "n_groups == -1, must be >= 0"),
         ({"n_groups": 1.5}, TypeError, "n_groups must be an instance of int"),
         ({"n_groups": 3, "n_steps": None}, TypeError, "n_steps must be an instance"),
-        ({"n_groups": 3, "every": 2}, ValueError, "every must be 1 with n_groups"),
         ({"n_groups": 3, "projection": "l1"}, ValueError, "projection must be one of"),
     ],
 )

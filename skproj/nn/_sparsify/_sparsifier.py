@@ -18,7 +18,7 @@ from skproj.nn._sparsify._blocks import (
     targeted_weights,
 )
 from skproj.nn.functional import projection_n_of_m
-from skproj.nn.optim._projected import check_held
+from skproj.nn.optim._projected import check_held, check_optimizer, check_steps
 from skproj.nn.optim._removal import WeightRemoval
 from skproj.nn.prune._sparsity_report import sparsity_report
 from skproj.nn.prune._weights import local_part, part_like
@@ -281,13 +281,6 @@ def _innermost(optimizer):
         getattr(optimizer, "optimizer", None), torch.optim.Optimizer
     ):  # of accelerate and Lightning
         optimizer = optimizer.optimizer
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(
-            "optimizer must be a torch.optim.Optimizer, "
-            f"got {type(optimizer).__name__} instead."
-        )
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise ValueError(
-            "optimizer must make one step from one gradient, which LBFGS does not."
-        )
+    check_optimizer(optimizer)
+    check_steps(optimizer)
     return optimizer
