@@ -254,7 +254,7 @@ def test_gradients_after_projection(layer):
         ({"params": 3}, TypeError, "params must be a tensor or an iterable"),
         ({"params": {"weight": 3}}, TypeError, "params must be .* got dict"),
         ({"projection": "l7"}, ValueError, "projection must be one of 'l1', .*'l7'"),
-        ({"projection": None}, TypeError, "projection must be a string or a callable"),
+        ({"projection": 1}, TypeError, "projection must be a string or a callable"),
         ({"radius": -1.0}, ValueError, "radius must be non-negative"),
         ({"radius": "1"}, TypeError, "radius must be a real number"),
         ({"radius": torch.tensor(1.0)}, TypeError, "radius must be a float"),

@@ -9,7 +9,12 @@ import torch
 from torch.nn.functional import hardshrink
 
 from skproj.nn._training._l1_training import masks_of_largest
-from skproj.nn.optim._removal import GROUP_NORMS, WeightGroups, check_not_distributed
+from skproj.nn.optim._removal import (
+    BALL_OF_GROUPS,
+    GROUP_NORMS,
+    WeightGroups,
+    check_not_distributed,
+)
 from skproj.nn.prune._layers import named_weights, split_weights
 from skproj.nn.prune._weights import (
     check_plain,
@@ -239,7 +244,7 @@ def group_blocks(module, target, layers, groups):
                     "groups needs layers without groups of their own, got a "
                     f"{type(layer).__name__} with {layer.groups}."
                 )
-            ball = "bilevel_l1inf"
+            ball = BALL_OF_GROUPS
             if balls is not None:
                 names = [n for n, x in module.named_modules() if x is layer]
                 ball = next((balls[n] for n in (*names, name) if n in balls), ball)

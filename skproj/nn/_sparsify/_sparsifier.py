@@ -66,8 +66,8 @@ class Sparsifier(WeightRemoval):
         Whether weights are removed one by one, or with all others that read the same
         input of a layer, or make the same output. `target` is then the share of the
         groups of each layer. A dict has names of layers whose inputs are removed, each
-        with the ball whose projections choose them, such as "l12"; the default is
-        "bilevel_l1inf", with which the groups with the largest weights are kept.
+        with the ball whose projections choose them, such as "bilevel_l1inf"; the
+        default is "l12", with which the groups with the largest l2 norms are kept.
     score : {{"balanced", "hoyer"}}, default="balanced"
         How the weights to keep are chosen: by magnitudes that are balanced among the
         layers, see the notes, or by the group sparse projection [3]_ of the filters of
@@ -108,10 +108,13 @@ class Sparsifier(WeightRemoval):
     -----
     The share of zeros grows as :math:`1 - (1 - t)^3`, to the target after 40 % of
     `n_steps`; after 80 % the zeros are fixed. A pattern has all its zeros from the
-    beginning. Between two steps the weights are the sparse ones, so that evaluation,
-    checkpoints of the module and averages of weights see them. Gradients are computed
-    at them as well, and change all weights: the hook before a step puts the removed
-    weights back, and the hook after it removes the smallest ones again.
+    beginning. Of `groups` the share grows in proportion to the steps, until 60 % of
+    them, and those that are removed shrink by a factor :math:`e^5` in `n_steps`, so
+    that noise does not bring them back. Between two steps the weights are the sparse
+    ones, so that evaluation, checkpoints of the module and averages of weights see
+    them. Gradients are computed at them as well, and change all weights: the hook
+    before a step puts the removed weights back, and the hook after it removes the
+    smallest ones again.
 
     Weights of different layers are compared by
 

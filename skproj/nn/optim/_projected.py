@@ -14,6 +14,7 @@ from skproj.nn.functional._checks import (
     check_type_of_dims,
 )
 from skproj.nn.optim._removal import (
+    BALL_OF_GROUPS,
     GROUP_NORMS,
     WeightGroups,
     WeightRemoval,
@@ -219,7 +220,7 @@ def check_held(optimizer, params, name):
 def register_projection(
     optimizer,
     params,
-    projection="bilevel_l1inf",
+    projection=None,
     radius=None,
     *,
     n_groups=None,
@@ -245,17 +246,18 @@ def register_projection(
     params : torch.Tensor or iterable of torch.Tensor
         Parameters of `optimizer`, in whichever of its groups. Each is projected by
         itself, in place; also one that is frozen, which the optimizer leaves alone.
-    projection : str or callable, default="bilevel_l1inf"
+    projection : str or callable, default=None
         A key of `skproj.projection.BALLS`, or a function ``f(W, radius, dim=dim)``
         that returns a tensor of the shape of `W`: a new one, or `W` itself after
-        having changed it.
+        having changed it. None is "bilevel_l1inf" with `radius`, and "l12" with
+        `n_groups`, for which the largest entry of a group says less than its l2 norm.
     radius : float or callable, default=None
         Radius of the ball, or a function of the number of steps done so far, from 1,
         that returns it. Exactly one of `radius` and `n_groups` must be given.
     n_groups : int, default=None
         Number of groups of each parameter that are left in the end: those that the
         projection leaves whose radius `skproj.projection.radius_for_sparsity` finds,
-        with their values. All are there at first, and fewer and fewer until 40 % of
+        with their values. All are there at first, and fewer and fewer until 60 % of
         `n_steps`; removed ones are trained on and may return until 80 %, as with
         `Sparsifier`.
     n_steps : int, default=None
@@ -327,6 +329,8 @@ def register_projection(
     >>> handle.remove()
     """
     check_optimizer(optimizer)
+    if projection is None:
+        projection = "bilevel_l1inf" if n_groups is None else BALL_OF_GROUPS
     _check_projection(projection)
     check_type_of_dims(dim)
     if (radius is None) == (n_groups is None):

@@ -11,6 +11,12 @@ from skproj.nn.prune._weights import is_distributed, local_part
 # Shares of the steps after which the wanted number is left, and after which it is
 # settled what that is.
 RAMP_END, FIXED_FROM = 0.4, 0.8
+# Groups are removed more slowly, and at a constant pace: a wrong one costs more.
+GROUP_RAMP_END = 0.6
+# How much removed groups shrink in a whole training, as the logarithm of a factor. Adam
+# moves them as far by noise as by a small gradient: only those that grow steadily
+# shall return.
+GROUP_DECAY = 5.0
 # Steps between two thresholds, and the share of all steps after which they are computed
 # anew in any case.
 INTERVAL = 16
@@ -24,6 +30,7 @@ GROUP_NORMS = {
     "l12": 2,
     "l1inf": 1,
 }
+BALL_OF_GROUPS = "l12"  # unless another is given
 
 
 def cubic(share):
@@ -125,6 +132,8 @@ class WeightRemoval:
         self.blocks, self._names, self._n_steps = blocks, names, int(n_steps)
         self._parameters = [W for block in blocks for W in block.weights]
         self._keepers = [block.keep for block in blocks for _ in block.weights]
+        self._by_group = isinstance(blocks[0], WeightGroups)
+        self._decay = math.exp(-GROUP_DECAY / self._n_steps)  # of removed groups
         self.n_steps_done = 0
         self._last = -math.inf  # share of the steps at the last thresholds
         self._thresholds = self._removed = self._masks = None
@@ -282,6 +291,8 @@ class WeightRemoval:
         done = self.n_steps_done / self._n_steps
         if self.n_steps_done % INTERVAL == 1 or done - self._last >= LARGEST_SHARE:
             share, self._last = cubic(done / RAMP_END), done
+            if self._by_group:
+                share = min(done / GROUP_RAMP_END, 1.0)
             blocks = self.blocks
             self._thresholds = [t for block in blocks for t in block.thresholds(share)]
         keepers = [
@@ -297,6 +308,8 @@ class WeightRemoval:
         for W, removed, keep in zip(self._weights, self._removed, keepers, strict=True):
             kept = keep(W)
             torch.sub(W, kept, out=removed)
+            if self._by_group:
+                removed.mul_(self._decay)
             W.copy_(kept)
         self._is_whole = False
 
