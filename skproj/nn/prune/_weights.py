@@ -50,15 +50,6 @@ def check_plain(module, name, path=""):
     )
 
 
-@torch.no_grad()
-def effective_weight(module, name):
-    """Return the weight with its mask, also before the next forward pass."""
-    parameter = pruned_or_plain(module, name)
-    if not is_masked(module, name):
-        return parameter.detach()
-    return parameter * getattr(module, f"{name}_mask").to(parameter.dtype)
-
-
 def group_by_parameter(parameters):
     """Collect the modules and names of each parameter, which modules may share."""
     places = {}
