@@ -188,10 +188,9 @@ class BaseSparseMLP(BaseNetwork):
 
     def _checked_sparsity(self):
         """Return target and l1 weight as floats or arrays; one of them is not used."""
-        if self.method != "l1" and (self.alpha is not None or self._by_group):
+        if self.method != "l1" and self._by_group:
             raise ValueError(
-                "method must be 'l1' for a fixed alpha and for penalty='l12', got "
-                f"{self.method!r}."
+                f"method must be 'l1' for penalty='l12', got {self.method!r}."
             )
         n_layers = len(self._hidden_sizes()) + 1
         checked = []

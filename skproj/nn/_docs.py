@@ -273,7 +273,7 @@ MLP_DOCS = {
             a hundred, those of the search are better.
         alpha : float or array-like of shape (n_layers,), default=None
             A fixed l1 weight, or one for each layer, instead of `target_sparsity`,
-            which is not used then. An error with "projected".
+            which is not used then. Only used with `method` "l1".
         penalty : {"l1", "l12"}, default="l1"
             The norm that `alpha` multiplies: the l1 norm of the weights, or the sum of
             the l2 norms of groups. The group of an input feature or of a hidden neuron
