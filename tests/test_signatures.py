@@ -32,16 +32,16 @@ SIGNATURES = {
         tol=0.0001, n_jobs=None, n_threads=1, random_state=None
     """,
     "SparseMLPClassifier": """
-        hidden_layer_sizes=(100,), *, target_sparsity=0.9, alpha=None, penalty='l1',
-        sparsity_tol=0.01, max_search_iter=20, trim=True, debias=True,
+        hidden_layer_sizes=(100,), *, target_sparsity=0.9, method='l1', alpha=None,
+        penalty='l1', sparsity_tol=0.01, max_search_iter=20, trim=True, debias=True,
         activation='relu', solver='adam', max_epochs=100, batch_size='auto',
         learning_rate_init='auto', weight_decay=0.0, early_stopping=False,
         validation_fraction=0.1, n_iter_no_change=10, tol=0.0001, class_weight=None,
         warm_start=False, device='auto', n_threads=1, random_state=None, verbose=False
     """,
     "SparseMLPRegressor": """
-        hidden_layer_sizes=(100,), *, target_sparsity=0.9, alpha=None, penalty='l1',
-        sparsity_tol=0.01, max_search_iter=20, trim=True, debias=True,
+        hidden_layer_sizes=(100,), *, target_sparsity=0.9, method='l1', alpha=None,
+        penalty='l1', sparsity_tol=0.01, max_search_iter=20, trim=True, debias=True,
         loss='squared_error', activation='relu', solver='adam', max_epochs=100,
         batch_size='auto', learning_rate_init='auto', weight_decay=0.0,
         early_stopping=False, validation_fraction=0.1, n_iter_no_change=10, tol=0.0001,

@@ -14,6 +14,7 @@ from skproj.nn._base_network import (
     auto_batch_size,
 )
 from skproj.nn._docs import MLP_DOCS
+from skproj.nn._removal_training import RemovalTraining
 from skproj.nn._training._l1_training import L1Training, count_nonzero
 from skproj.nn._training._network import compress, make_mlp, weights_of
 from skproj.nn._training._objectives import PredictionObjective
@@ -28,7 +29,7 @@ from skproj.utils._validation import (
 
 
 class BaseSparseMLP(BaseNetwork):
-    """A multilayer perceptron with an l1 weight that makes it as sparse as asked."""
+    """A multilayer perceptron that is as sparse as asked."""
 
     alpha_: float | np.ndarray
     sparsity_: float
@@ -45,6 +46,7 @@ class BaseSparseMLP(BaseNetwork):
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseNetwork._parameter_constraints,
         "target_sparsity": [Interval(numbers.Real, 0, 1, closed="both"), "array-like"],
+        "method": [StrOptions({"projected", "l1"})],
         "alpha": [Interval(numbers.Real, 0, None, closed="both"), "array-like", None],
         "penalty": [StrOptions({"l1", "l12"})],
         "sparsity_tol": [Interval(numbers.Real, 0, None, closed="left")],
@@ -70,7 +72,6 @@ class BaseSparseMLP(BaseNetwork):
     _network_attributes = (
         *BaseNetwork._network_attributes,
         "_smaller_",
-        "alpha_",
         "best_validation_score_",
         "coefs_",
         "intercepts_",
@@ -81,22 +82,24 @@ class BaseSparseMLP(BaseNetwork):
         "sparsity_",
         "validation_scores_",
     )
-    # A `partial_fit` does not search.
+    # Those of the method "l1"; a `partial_fit` does not search.
     _optional_attributes = (
         *BaseNetwork._optional_attributes,
+        "alpha_",
         "n_search_iter_",
         "search_history_",
     )
+    _state_migrations = ({"method": "l1"},)
 
     @abstractmethod
     def _loss(self, encoded):
         """Return the loss of the network, as a `PredictionObjective` takes it."""
 
     def _check_partial_fit(self):
-        if self.alpha is None:
+        if self.alpha is None or self.method != "l1":
             raise AttributeError(
-                "partial_fit needs a fixed l1 weight: set alpha, as that of a "
-                "target_sparsity can be found from all the data only."
+                "partial_fit needs method='l1' and a fixed l1 weight: set alpha, as "
+                "a target_sparsity can be reached with all the data only."
             )
 
     @abstractmethod
@@ -107,7 +110,7 @@ class BaseSparseMLP(BaseNetwork):
     @_fit_context(prefer_skip_nested_validation=True)
     @atomic_fit
     def fit(self, X, y, sample_weight=None):
-        """Train the network, and find the l1 weight that makes it as sparse as asked.
+        """Train the network until it is as sparse as asked.
 
         Parameters
         ----------
@@ -125,29 +128,46 @@ class BaseSparseMLP(BaseNetwork):
         X, y = self._validate_data(X, y)
         sparsity, alpha = self._checked_sparsity()
         with self._fitting(X, y, sample_weight) as run:
-            training = L1Training(
-                run.trainer,
-                is_continued=self.warm_start and hasattr(self, "module_"),
-                by_group=self.penalty == "l12",
-            )
-            if alpha is None:
-                training.reach(
-                    sparsity,
-                    tol=self.sparsity_tol,
-                    max_iter=self.max_search_iter,
-                    trim=self.trim,
-                )
+            if self.method == "l1":
+                training, found = self._search(run.trainer, sparsity, alpha)
             else:
-                training.train_at(alpha)
-            if self.debias:
-                training.debias()
+                training, found = RemovalTraining(run.trainer), {}
+                training.reach(sparsity)
             run.trainer = training.trainer
-            self._set_state(self._fitted_state(run.encoded, run.trainer))
-            self.alpha_ = training.alpha
-            self.search_history_ = training.history()
-            self.n_search_iter_ = len(self.search_history_["loss"])
+            for name in ("alpha_", "search_history_", "n_search_iter_"):
+                vars(self).pop(name, None)
+            self._set_state(self._fitted_state(run.encoded, run.trainer) | found)
         self._warn(training)
         return self
+
+    def _search(self, trainer, sparsity, alpha):
+        """Train by an l1 weight; return the training, and what describes it."""
+        training = L1Training(
+            trainer,
+            is_continued=self.warm_start and hasattr(self, "module_"),
+            by_group=self._by_group,
+        )
+        if alpha is None:
+            training.reach(
+                sparsity,
+                tol=self.sparsity_tol,
+                max_iter=self.max_search_iter,
+                trim=self.trim,
+            )
+        else:
+            training.train_at(alpha)
+        if self.debias:
+            training.debias()
+        history = training.history()
+        return training, {
+            "alpha_": training.alpha,
+            "search_history_": history,
+            "n_search_iter_": len(history["loss"]),
+        }
+
+    @property
+    def _by_group(self):
+        return self.penalty == "l12"
 
     @staticmethod
     def _warn(training):
@@ -158,9 +178,7 @@ class BaseSparseMLP(BaseNetwork):
         """Train one epoch on a part of the data: a `partial_fit`."""
         _, alpha = self._checked_sparsity()
         n_layers = len(self._hidden_sizes()) + 1
-        penalty = Penalty(
-            tuple(np.broadcast_to(alpha, n_layers)), by_group=self.penalty == "l12"
-        )
+        penalty = Penalty(tuple(np.broadcast_to(alpha, n_layers)), self._by_group)
         # With this `eps` no threshold exceeds the learning rate.
         finite = np.where(np.isinf(alpha), 0.0, alpha)
         eps = max(DEFAULT_EPS, float(np.max(finite)))
@@ -170,6 +188,10 @@ class BaseSparseMLP(BaseNetwork):
 
     def _checked_sparsity(self):
         """Return target and l1 weight as floats or arrays; one of them is not used."""
+        if self.method != "l1" and self._by_group:
+            raise ValueError(
+                f"method must be 'l1' for penalty='l12', got {self.method!r}."
+            )
         n_layers = len(self._hidden_sizes()) + 1
         checked = []
         for name, largest in (("target_sparsity", 1.0), ("alpha", np.inf)):
@@ -227,7 +249,7 @@ class BaseSparseMLP(BaseNetwork):
         module = trainer.module
         smaller, columns = compress(module)
         linear = module[::2]
-        sizes, counts = count_nonzero(module, by_group=self.penalty == "l12")
+        sizes, counts = count_nonzero(module, by_group=self._by_group)
         return {
             **encoded.attributes,
             "module_": module,

@@ -264,25 +264,36 @@ MLP_DOCS = {
             Share of the weights that are zero, between 0 and 1: of the whole network,
             or one for each layer, the output layer being the last. Biases do not
             count.
+        method : {"l1", "projected"}, default="l1"
+            How the zeros are made: by an l1 penalty, whose weight a search of several
+            trainings finds, or in one training after the dense one, which removes the
+            smallest weights little by little, as :class:`~skproj.nn.Sparsifier` does,
+            to exactly the number wanted. "projected" takes less than half of the time.
+            Its networks are as good on many data; where few weights are left, such as
+            a hundred, those of the search are better.
         alpha : float or array-like of shape (n_layers,), default=None
             A fixed l1 weight, or one for each layer, instead of `target_sparsity`,
-            which is not used then.
+            which is not used then. Only used with `method` "l1".
         penalty : {"l1", "l12"}, default="l1"
             The norm that `alpha` multiplies: the l1 norm of the weights, or the sum of
             the l2 norms of groups. The group of an input feature or of a hidden neuron
             is the weights of all that it feeds; if they are zero, it is removed. With
-            "l12" all sparsities are shares of groups.
+            "l12" all sparsities are shares of groups. "l12" is an error with
+            "projected".
         sparsity_tol : float, default=0.01
             Largest difference between the number of nonzero weights and the one
-            wanted, relative to that.
+            wanted, relative to that. Only used with `method` "l1".
         max_search_iter : int, default=20
-            Largest number of values of `alpha` that the search tries.
+            Largest number of values of `alpha` that the search tries. Only used with
+            `method` "l1".
         trim : bool, default=True
             Whether to set the smallest weights to zero where the search leaves more
-            than are wanted. The search then ends with up to 10 % too many.
+            than are wanted. The search then ends with up to 10 % too many, or 2 where
+            that is more. Only used with `method` "l1".
         debias : bool, default=True
             Whether to train the weights that are left for another `max_epochs` epochs
-            without penalty, which had made them too small.
+            without penalty, which had made them too small. Only used with `method`
+            "l1".
     """,
     "loss": """
         loss : {"squared_error", "huber"}, default="squared_error"
@@ -295,10 +306,10 @@ default="relu"
             Activation after each hidden layer.
         solver : {"adam", "sgd"}, default="adam"
             AdamW, or gradient descent with a momentum of 0.9 whose steps are means of
-            gradients. Each step ends with a soft threshold.
+            gradients. Each step of an l1 penalty ends with a soft threshold.
         max_epochs : int, default=100
             Number of epochs of each training stage: the dense training, each step of
-            the search, and the debiasing.
+            the search, and the debiasing, or the training that removes weights.
         {batch_size}
         learning_rate_init : float or "auto", default="auto"
             Learning rate at the beginning of each training stage; it falls to 0 like
@@ -311,7 +322,8 @@ default="relu"
             Whether to hold back validation data and stop the dense training and the
             debiasing when their loss does not fall any more; they then end with their
             best weights. The steps of the search are never cut short: the number of
-            weights falls during a stage, and is only right at its end.
+            weights falls during a stage, and is only right at its end. A training with
+            "projected" can stop in its last fifth, in which the zeros are fixed.
         {validation}
     """,
     "running": """
@@ -324,13 +336,14 @@ default="relu"
         alpha_ : float or ndarray of shape (n_layers,)
             The l1 weight of the network; a fit with this `alpha` gives the same
             network, except for trimmed weights. It is infinite for a sparsity of 1.
+            Not there with `method` "projected".
         sparsity_ : float
             Share of the weights, or groups, that are zero.
         layer_sparsities_ : ndarray of shape (n_layers,)
             The same for each layer.
         search_history_ : dict of ndarray
             One entry for each step of the search, or for the only one with a fixed
-            `alpha`:
+            `alpha`; not there with "projected":
 
             - "alpha", of shape (n_steps,) or (n_steps, n_layers): the l1 weight;
             - "n_nonzero", of the same shape: number of nonzero weights or groups, in
@@ -340,7 +353,7 @@ default="relu"
               units of the gradient; to be compared with "alpha";
             - "mean_violation": the same on average.
         n_search_iter_ : int
-            Number of steps of the search.
+            Number of steps of the search; not there with "projected".
         coefs_ : list of ndarray of shape (n_inputs, n_outputs)
             Weights of each layer.
         intercepts_ : list of ndarray of shape (n_outputs,)
@@ -353,7 +366,7 @@ default="relu"
             Function that turns the outputs into predictions.
         loss_curve_ : list of float
             Mean training loss of each epoch: of the dense training, the training with
-            `alpha_`, and the debiasing.
+            `alpha_`, and the debiasing, or the training that removes weights.
         {history}
         module_ : torch.nn.Sequential
             The network, with all its units.
@@ -364,6 +377,13 @@ default="relu"
         the same random numbers, for one :math:`\\alpha` after the other, until the
         number of nonzero weights is the one wanted [1]_; see
         :func:`~skproj.nn.find_l1_weight`. The best of these networks is debiased.
+
+        With `method` "projected" there is no penalty. The second training has the
+        schedule of :class:`~skproj.nn.Sparsifier`: the share of zeros grows to the
+        target in 40 % of the steps, removed weights can return, and after 80 % the
+        zeros are fixed. Weights that lead into units that feed nothing, or come from
+        units that nothing feeds, give their places to others, as long as there are
+        such.
 
         Where the penalised training has converged without `weight_decay`, the gradient
         :math:`g` of the mean loss fulfils :math:`g = -\\alpha \\, \\text{sign}(w)` for

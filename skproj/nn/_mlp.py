@@ -36,7 +36,8 @@ class SparseMLPClassifier(NetworkClassifierMixin, BaseSparseMLP):
 
     where :math:`z_i` is the output of the network for a sample, :math:`w_i` the weight
     of the sample, :math:`W_k` the weights of a layer, and :math:`\alpha` is found such
-    that the share `target_sparsity` of all weights is exactly zero.
+    that the share `target_sparsity` of all weights is exactly zero. With `method`
+    "projected" there is no penalty; weights are removed until so many are left.
 
     Parameters
     ----------
@@ -55,6 +56,7 @@ class SparseMLPClassifier(NetworkClassifierMixin, BaseSparseMLP):
     --------
     SparseMLPRegressor : The same for a regression.
     find_l1_weight : The search for any model.
+    Sparsifier : Removal of weights in any training loop.
     SparseSupervisedAutoencoder : Selects features by a projection.
 
     Notes
@@ -89,6 +91,7 @@ class SparseMLPClassifier(NetworkClassifierMixin, BaseSparseMLP):
         hidden_layer_sizes: Integer | Sequence[Integer] | HasArray = (100,),
         *,
         target_sparsity: Number | ArrayLike = 0.9,
+        method: str = "l1",
         alpha: Number | ArrayLike | None = None,
         penalty: str = "l1",
         sparsity_tol: Number = 0.01,
@@ -147,7 +150,8 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
     where the targets :math:`y_i` have been scaled to mean 0 and variance 1,
     :math:`z_i` is the output of the network for a sample, :math:`w_i` the weight of
     the sample, :math:`W_k` the weights of a layer, and :math:`\alpha` is found such
-    that the share `target_sparsity` of all weights is exactly zero.
+    that the share `target_sparsity` of all weights is exactly zero. With `method`
+    "projected" there is no penalty; weights are removed until so many are left.
 
     Parameters
     ----------
@@ -165,6 +169,7 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
     --------
     SparseMLPClassifier : The same for a classification.
     find_l1_weight : The search for any model.
+    Sparsifier : Removal of weights in any training loop.
     SparseSupervisedAutoencoderRegressor : Selects features by a projection.
 
     Notes
@@ -199,6 +204,7 @@ class SparseMLPRegressor(NetworkRegressorMixin, BaseSparseMLP):
         hidden_layer_sizes: Integer | Sequence[Integer] | HasArray = (100,),
         *,
         target_sparsity: Number | ArrayLike = 0.9,
+        method: str = "l1",
         alpha: Number | ArrayLike | None = None,
         penalty: str = "l1",
         sparsity_tol: Number = 0.01,

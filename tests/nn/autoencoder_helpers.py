@@ -1,6 +1,7 @@
 """Helpers of the tests of SparseSupervisedAutoencoder."""
 
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.nn import SparsificationSchedule
@@ -20,8 +21,10 @@ def scheduled(params):
     if not own:
         return params
     others = {name: params[name] for name in params if name not in known}
-    kind = others.get("schedule", "consensus")
-    return others | {"schedule": SparsificationSchedule(kind, **own)}
+    schedule = others.get("schedule", "consensus")
+    if isinstance(schedule, str):
+        schedule = SparsificationSchedule(schedule)
+    return others | {"schedule": clone(schedule).set_params(**own)}
 
 
 def quick(**params):

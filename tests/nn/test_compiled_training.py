@@ -36,7 +36,11 @@ def with_l1(model):
 
 
 def with_l12(model):
-    return ProximalAdam(model.parameters(), lr=0.01, l1=0.02)
+    groups = [
+        {"params": [W for W in model.parameters() if W.ndim > 1], "penalty": "l12"},
+        {"params": [W for W in model.parameters() if W.ndim == 1], "l1": 0.0},
+    ]
+    return ProximalAdam(groups, lr=0.01, l1=0.2)
 
 
 each_optimizer = pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from skproj.nn import prune
+from skproj.nn import Sparsifier, prune, sparsify, sparsify_units
 
 
 class Attention(nn.MultiheadAttention):
@@ -104,3 +104,40 @@ def test_models_that_hooks_have_computed_are_shrunk():
     smaller, _ = prune.shrink(model, torch.ones(2, 1, 4))
     assert not torch_prune.is_pruned(smaller)
     assert int((smaller[0].weight_ih_l0 == 0).sum()) == 5
+
+
+@pytest.mark.parametrize(
+    ("norm", "way"),
+    [
+        (nn.utils.weight_norm, "remove_weight_norm"),
+        (nn.utils.spectral_norm, "remove_spectral_norm"),
+        (nn.utils.parametrizations.weight_norm, "remove_parametrizations"),
+        (nn.utils.parametrizations.spectral_norm, "remove_parametrizations"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_layers_with_computed_weights_are_named(norm, way):
+    """By all that need weights of their own; the error says what to call."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(norm(nn.Linear(4, 4))))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = [(torch.ones(2, 4), torch.tensor([0, 1]))]
+    message = f"weight of a .*Linear '1.0' is computed from others: call .*{way} first"
+    with pytest.raises(ValueError, match=message):
+        Sparsifier(model, optimizer, n_steps=9)
+    with pytest.raises(ValueError, match=message):
+        Sparsifier(model, optimizer, n_steps=9, groups="inputs")
+    with pytest.raises(ValueError, match=message):
+        sparsify(model, nn.functional.cross_entropy, batches, target=0.5)
+    with pytest.raises(ValueError, match=message):
+        sparsify_units(
+            model,
+            nn.functional.cross_entropy,
+            batches,
+            target=0.5,
+            example_inputs=batches[0][0],
+        )
+    with pytest.raises(ValueError, match=message):
+        prune.prunable_parameters(model)
+    assert len(prune.prunable_parameters(model, exclude=["1"])) == 1
+    assert len(prune.sparsity_report(model).layers) == 2
+    Sparsifier(model, optimizer, n_steps=9, layers=["0"])

@@ -449,3 +449,15 @@ def test_states_that_do_not_fit():
     with pytest.raises(ValueError, match="a network with the same weights"):
         sparsifier.load_state_dict(state)
     assert sparsifier.n_steps_done == 0
+
+
+def test_weights_that_are_not_finite_raise_no_other_error():
+    """The loss says that the training has diverged."""
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    Sparsifier(model, optimizer, target=0.5, n_steps=10)
+    for _ in range(10):
+        optimizer.zero_grad()
+        (model(torch.full((2, 6), float("nan"))).sum()).backward()
+        optimizer.step()
+    assert model[0].weight.isnan().any()

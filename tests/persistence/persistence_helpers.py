@@ -81,6 +81,7 @@ CASES = {
         ),
         LABELS,
     ),
+    "mlp projected": (SparseMLPClassifier(method="projected", **QUICK), LABELS),
     "mlp regressor": (
         SparseMLPRegressor(alpha=[1e-3, np.inf], loss="huber", **QUICK),
         VALUES,

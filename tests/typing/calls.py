@@ -39,7 +39,9 @@ selector = skproj.ProjectionFeatureSelector(eta=1.0, always_keep=["a"])
 assert_type(selector.eta_, float)
 skproj.StabilitySelector(selector, n_pairs=10)
 assert_type(skproj.GroupSparseNMF(2, sparsity_H=0.5).components_, np.ndarray)
-network = skproj.SparseMLPClassifier((10, 5), target_sparsity=[0.5, 0.9])
+network = skproj.SparseMLPClassifier(
+    (10, 5), target_sparsity=[0.5, 0.9], method="projected"
+)
 assert_type(network.coefs_, list[np.ndarray])
 autoencoder = skproj.SparseSupervisedAutoencoder(eta=1.0)
 assert_type(autoencoder.n_selected_features_, int)

@@ -1,18 +1,17 @@
 """Weights of a network, in blocks with a number of nonzero weights each."""
 
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.functional import hardshrink
-from torch.nn.utils import parametrize
 
 from skproj.nn._training._l1_training import masks_of_largest
-from skproj.nn.optim._removal import GROUP_NORMS, WeightGroups, check_not_distributed
+from skproj.nn.optim._removal import WeightGroups, check_not_distributed
 from skproj.nn.prune._layers import named_weights, split_weights
 from skproj.nn.prune._weights import (
+    check_plain,
     group_by_parameter,
     pruned_or_plain,
     whole,
@@ -93,6 +92,9 @@ class Block(NamedTuple):
         if n_removed == 0:
             return [-1.0] * len(self.weights)
         ranked = [_rank(weight) for weight in self.weights]
+        if not all(part[:1].isfinite().all() for part in ranked):
+            # The training has diverged, which its loss is about to say.
+            return [-1.0] * len(self.weights)
         counts = count_larger([score(part) for part in ranked], ranked, n_removed)
         return [
             float(magnitudes[count]) if count < len(magnitudes) else -1.0
@@ -172,7 +174,7 @@ def _rank(weight):
     return torch.from_numpy(np.sort(magnitudes.numpy())[::-1].copy())
 
 
-def split_network(module, values, layers, argument, fits=None):
+def split_network(module, target, layers, fits=None):
     """Return `split_weights` of all weights, with a weight that layers share once.
 
     Those of layers for which `fits` is false are left out.
@@ -187,7 +189,9 @@ def split_network(module, values, layers, argument, fits=None):
         if fits is None or fits(layer)
     ]
     parts = []
-    for name, value, pairs in split_weights(module, weights, values, layers, argument):
+    for name, value, pairs in split_weights(module, weights, target, layers, "target"):
+        if value > 1.0:
+            raise ValueError(f"target must be between 0 and 1, got {value!r}.")
         for pair in pairs:
             _check_weight(*pair)
         parts.append((name, value, [first for first, *_ in group_by_parameter(pairs)]))
@@ -204,9 +208,7 @@ def targeted_weights(module, target, layers=None):
 def make_blocks(module, target, layers=None):
     """Return the blocks of a share, or of a dict of shares."""
     blocks = []
-    for name, share, pairs in split_network(module, target, layers, "target"):
-        if share > 1.0:
-            raise ValueError(f"target must be between 0 and 1, got {share!r}.")
+    for name, share, pairs in split_network(module, target, layers):
         weights = [pruned_or_plain(*pair) for pair in pairs]
         size = sum(W.numel() for W in weights)
         n_kept = round((1.0 - share) * size)
@@ -216,15 +218,9 @@ def make_blocks(module, target, layers=None):
 
 def group_blocks(module, target, layers, groups):
     """Return a block for the groups of each weight, of its inputs or outputs."""
-    balls = groups if isinstance(groups, Mapping) else None
-    if balls is not None and layers is None and not isinstance(target, Mapping):
-        layers = list(balls)
-    if balls is None:
-        check_choice("groups", groups, ("inputs", "units"))
+    check_choice("groups", groups, ("inputs", "units"))
     blocks = []
-    for name, share, pairs in split_network(module, target, layers, "target"):
-        if share > 1.0:
-            raise ValueError(f"target must be between 0 and 1, got {share!r}.")
+    for _, share, pairs in split_network(module, target, layers):
         for layer, kind in pairs:
             weight = pruned_or_plain(layer, kind)
             check_not_distributed(weight)
@@ -236,15 +232,10 @@ def group_blocks(module, target, layers, groups):
                     "groups needs layers without groups of their own, got a "
                     f"{type(layer).__name__} with {layer.groups}."
                 )
-            ball = "bilevel_l1inf"
-            if balls is not None:
-                names = [n for n, x in module.named_modules() if x is layer]
-                ball = next((balls[n] for n in (*names, name) if n in balls), ball)
-                check_choice("groups", ball, GROUP_NORMS)
             dim = 0 if by_rows else 1
             dims = tuple(d for d in range(weight.ndim) if d != dim)
             n_kept = round((1.0 - share) * weight.shape[dim])
-            blocks.append(WeightGroups(weight, dims, ball, n_kept))
+            blocks.append(WeightGroups(weight, dims, n_kept))
     return blocks
 
 
@@ -273,7 +264,7 @@ def make_pattern_block(module, n, m, layers):
         raise ValueError(
             f"target {n}:{m} needs a linear layer with a multiple of {m} inputs."
         )
-    [(_, _, pairs)] = split_network(module, 0.0, layers, "target", fits)
+    [(_, _, pairs)] = split_network(module, 0.0, layers, fits)
     weights = [pruned_or_plain(*pair) for pair in pairs]
     n_kept = sum(W.numel() for W in weights) // m * n
     return [Block("", [layer for layer, _ in pairs], weights, n_kept)]
@@ -281,33 +272,19 @@ def make_pattern_block(module, n, m, layers):
 
 def all_weights(module):
     """Return all weights of a network as a list of one block, for counts."""
-    pairs = [(layer, kind) for _, layer, kind in named_weights(module)]
-    for pair in pairs:
-        check_plain(*pair)
+    pairs = []
+    for path, *pair in named_weights(module):
+        check_plain(*pair, path)
+        pairs.append(pair)
     unique = [first for first, *_ in group_by_parameter(pairs)]
     weights = [pruned_or_plain(*pair) for pair in unique]
     size = sum(W.numel() for W in weights)
     return [Block("", [layer for layer, _ in unique], weights, size)]
 
 
-def check_plain(layer, name):
-    """Refuse a parameter that is masked or parametrized."""
-    value = getattr(layer, name, None)
-    if name in layer._parameters or not isinstance(value, torch.Tensor):
-        return
-    kind, way = type(layer).__name__, "prune.remove"
-    if parametrize.is_parametrized(layer, name):
-        way = "parametrize.remove_parametrizations"
-    raise ValueError(
-        f"module must have plain parameters, but {name} of a {kind} is computed from "
-        f"others: call torch.nn.utils.{way} first."
-    )
-
-
 def _check_weight(layer, name):
     """Refuse a weight that cannot be trained to zeros."""
     kind = type(layer).__name__
-    check_plain(layer, name)
     weight = pruned_or_plain(layer, name)
     if not weight.requires_grad:
         raise ValueError(

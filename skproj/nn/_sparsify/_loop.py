@@ -11,6 +11,7 @@ from sklearn.utils import check_scalar
 from skproj._version import __version__
 from skproj.nn._sparsify._report import SparsifyReport
 from skproj.nn._training._trainer import DivergedError, learning_rate_factor
+from skproj.nn.optim._projected import check_steps
 from skproj.nn.prune._sparsity_report import sparsity_report
 from skproj.utils._files import check_checkpoint, new_file
 
@@ -241,10 +242,7 @@ def _check_optimizer(optimizer, module):
             "optimizer must make an optimizer from parameters, such as "
             f"functools.partial(torch.optim.SGD, lr=0.1), got {optimizer!r}."
         )
-    if isinstance(made, torch.optim.LBFGS):
-        raise ValueError(
-            "optimizer must make one step from one gradient, which LBFGS does not."
-        )
+    check_steps(made)
     return optimizer, f"{type(made).__name__} {sorted(made.defaults.items())}"
 
 

@@ -10,13 +10,6 @@ class SparsifyReport:
     Parameters
     ----------
     before, after : SparsityReport
-        Zeros of each layer.
-    history : dict of str to ndarray
-        Table of the epochs.
-
-    Attributes
-    ----------
-    before, after : SparsityReport
         Zeros of each layer, before and after the training.
     history : dict of str to ndarray of shape (n_epochs,)
         The number of the `epoch`, counted from 1, the mean `loss`, and the number of

@@ -18,7 +18,7 @@ from skproj.nn._sparsify._blocks import (
     targeted_weights,
 )
 from skproj.nn.functional import projection_n_of_m
-from skproj.nn.optim._projected import check_held
+from skproj.nn.optim._projected import check_held, check_optimizer, check_steps
 from skproj.nn.optim._removal import WeightRemoval
 from skproj.nn.prune._sparsity_report import sparsity_report
 from skproj.nn.prune._weights import local_part, part_like
@@ -62,12 +62,10 @@ class Sparsifier(WeightRemoval):
     layers : iterable of str, default=None
         Names of layers or parts of the network to which a single `target` applies. None
         takes all that `skproj.nn.prune.sparsity_report` lists.
-    groups : {{"inputs", "units"}} or dict of str to str, default=None
+    groups : {{"inputs", "units"}}, default=None
         Whether weights are removed one by one, or with all others that read the same
         input of a layer, or make the same output. `target` is then the share of the
-        groups of each layer. A dict has names of layers whose inputs are removed, each
-        with the ball whose projections choose them, such as "l12"; the default is
-        "bilevel_l1inf", with which the groups with the largest weights are kept.
+        groups of each layer; those with the largest l2 norms are kept.
     score : {{"balanced", "hoyer"}}, default="balanced"
         How the weights to keep are chosen: by magnitudes that are balanced among the
         layers, see the notes, or by the group sparse projection [3]_ of the filters of
@@ -108,10 +106,13 @@ class Sparsifier(WeightRemoval):
     -----
     The share of zeros grows as :math:`1 - (1 - t)^3`, to the target after 40 % of
     `n_steps`; after 80 % the zeros are fixed. A pattern has all its zeros from the
-    beginning. Between two steps the weights are the sparse ones, so that evaluation,
-    checkpoints of the module and averages of weights see them. Gradients are computed
-    at them as well, and change all weights: the hook before a step puts the removed
-    weights back, and the hook after it removes the smallest ones again.
+    beginning. Of `groups` the share grows in proportion to the steps, until 60 % of
+    them, and those that are removed shrink by a factor :math:`e^5` in `n_steps`, so
+    that noise does not bring them back. Between two steps the weights are the sparse
+    ones, so that evaluation, checkpoints of the module and averages of weights see
+    them. Gradients are computed at them as well, and change all weights: the hook
+    before a step puts the removed weights back, and the hook after it removes the
+    smallest ones again.
 
     Weights of different layers are compared by
 
@@ -281,13 +282,6 @@ def _innermost(optimizer):
         getattr(optimizer, "optimizer", None), torch.optim.Optimizer
     ):  # of accelerate and Lightning
         optimizer = optimizer.optimizer
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(
-            "optimizer must be a torch.optim.Optimizer, "
-            f"got {type(optimizer).__name__} instead."
-        )
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise ValueError(
-            "optimizer must make one step from one gradient, which LBFGS does not."
-        )
+    check_optimizer(optimizer)
+    check_steps(optimizer)
     return optimizer

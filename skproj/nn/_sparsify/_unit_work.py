@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from skproj.nn._sparsify._blocks import check_plain
 from skproj.nn.prune._shrink import count_flops, plain_copy, trace
 from skproj.nn.prune._unit_graph import UnitGraph
 from skproj.nn.prune._units import Mixing
+from skproj.nn.prune._weights import check_plain
 
 TINY = np.finfo(float).tiny
 
@@ -94,7 +94,7 @@ class UnitWork:
         for name, layer in graph.layers.items():
             live = modules[name]
             for parameter in ("weight", "bias"):
-                check_plain(live, parameter)
+                check_plain(live, parameter, name)
             outputs, inputs = unit_of[layer.outputs], unit_of[_inputs_of(layer)]
             if not _is_trained(live):
                 stay += [outputs, inputs]

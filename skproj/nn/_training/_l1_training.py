@@ -158,10 +158,65 @@ def least_eps(gradients):
     return max(DEFAULT_EPS, MIN_EPS_SHARE * float(joined.square().mean().sqrt()))
 
 
-class L1Training:
-    """Dense training, training with an l1 weight from there, and debiasing.
+class SparseTraining:
+    """Base class of trainings to zeros, in stages of copies of a trainer.
 
-    Each training is a stage of a copy of the trainer.
+    Parameters
+    ----------
+    trainer : Trainer
+        With the network to start from.
+    by_group : bool
+        Whether the columns of the weights are counted, as groups.
+
+    Attributes
+    ----------
+    trainer : Trainer
+        With the network of the last method that was called.
+    """
+
+    def __init__(self, trainer, *, by_group=False):
+        self.trainer = trainer
+        self._by_group = by_group
+        self._is_stopped = False  # by a callback
+        self._may_be_constant = False
+
+    def warnings(self):
+        """Yield message and category of the warnings that the network deserves."""
+        _, counts = count_nonzero(self.trainer.module, by_group=self._by_group)
+        if not counts.all() and not self._may_be_constant:
+            yield (
+                "The network is constant: there are no weights left in layer "
+                f"{np.flatnonzero(counts == 0).tolist()}. Ask for less sparsity.",
+                UserWarning,
+            )
+
+    def _numbers_wanted(self, sparsity):
+        """Return how many weights there are and shall be left, or for each layer."""
+        self._may_be_constant = np.equal(sparsity, 1.0).any()
+        sizes, _ = count_nonzero(self.trainer.module, by_group=self._by_group)
+        total = sizes if np.ndim(sparsity) else sizes.sum()
+        return total, np.rint((1.0 - sparsity) * total).astype(int)
+
+    def _train_stage(self, start, make_hook=None):
+        """Return a copy of a trainer that was trained; more slowly if it diverges.
+
+        `make_hook` returns arguments of `train_stage` for the copy.
+        """
+        for n_halvings in itertools.count():
+            learning_rate = start.options.learning_rate_init / 2**n_halvings
+            trainer = start.branch(learning_rate_init=learning_rate)
+            hook = {} if make_hook is None else make_hook(trainer.module)
+            try:
+                self._is_stopped = trainer.train_stage(**hook)
+            except DivergedError:
+                if n_halvings == MAX_HALVINGS:
+                    raise
+            else:
+                return trainer
+
+
+class L1Training(SparseTraining):
+    """Dense training, training with an l1 weight from there, and debiasing.
 
     Parameters
     ----------
@@ -174,28 +229,23 @@ class L1Training:
 
     Attributes
     ----------
-    trainer : Trainer
-        With the network of the last method that was called.
     alpha : float or ndarray of shape (n_layers,)
         Its l1 weight.
     """
 
     def __init__(self, trainer, *, is_continued, by_group):
-        self.trainer = trainer
+        super().__init__(trainer, by_group=by_group)
         self.alpha = 0.0
-        self._by_group = by_group
         self._early_stopping = trainer.options.early_stopping
         start = trainer.branch()
         if is_continued:
             randomise(start)
         _, self._first_gradients = start.loss_and_gradients()
-        self._is_stopped = False
         self._history = {
             name: []
             for name in ("alpha", "n_nonzero", "loss", "violation", "mean_violation")
         }
         self._shortfall = None
-        self._may_be_constant = False
 
     def train_at(self, alpha):
         """Train at a fixed l1 weight, from the dense network.
@@ -225,14 +275,11 @@ class L1Training:
         trim : bool
             Whether to set surplus weights to zero.
         """
-        sizes, _ = count_nonzero(self.trainer.module, by_group=self._by_group)
+        total, wanted = self._numbers_wanted(sparsity)
         n_axes = np.ndim(sparsity)
-        total = sizes if n_axes else sizes.sum()
-        wanted = np.rint((1.0 - sparsity) * total).astype(int)
         surplus = 0
         if trim:
             surplus = np.maximum(MAX_TRIMMED_SHARE * wanted, MAX_TRIMMED_IF_FEW)
-        self._may_be_constant = np.equal(sparsity, 1.0).any()
         first = self._first_alpha(np.sum(wanted))
         self.trainer = self._train_stage(self.trainer)
         if not self._is_stopped:
@@ -264,7 +311,9 @@ class L1Training:
         start = self.trainer.branch(
             penalty=None, eps=DEFAULT_EPS, early_stopping=self._early_stopping
         )
-        self.trainer = self._train_stage(start, keeps_zeros=True)
+        self.trainer = self._train_stage(
+            start, lambda module: {"after_step": zero_keeper(module)}
+        )
 
     def history(self):
         """Return the table of the steps."""
@@ -274,13 +323,7 @@ class L1Training:
         """Yield message and category of the warnings that the network deserves."""
         if self._shortfall is not None:
             yield self._shortfall, ConvergenceWarning
-        _, counts = count_nonzero(self.trainer.module, by_group=self._by_group)
-        if not counts.all() and not self._may_be_constant:
-            yield (
-                "The network is constant: there are no weights left in layer "
-                f"{np.flatnonzero(counts == 0).tolist()}. Ask for less sparsity.",
-                UserWarning,
-            )
+        yield from super().warnings()
 
     def _first_alpha(self, n_wanted):
         """Guess the l1 weight from the gradient at random weights."""
@@ -289,20 +332,6 @@ class L1Training:
         else:
             sizes = [gradient.abs().flatten() for gradient in self._first_gradients]
         return first_alpha(sizes, n_wanted)
-
-    def _train_stage(self, start, *, keeps_zeros=False):
-        """Return a copy of a trainer that was trained; more slowly if it diverges."""
-        for n_halvings in itertools.count():
-            learning_rate = start.options.learning_rate_init / 2**n_halvings
-            trainer = start.branch(learning_rate_init=learning_rate)
-            after_step = zero_keeper(trainer.module) if keeps_zeros else None
-            try:
-                self._is_stopped = trainer.train_stage(after_step=after_step)
-            except DivergedError:
-                if n_halvings == MAX_HALVINGS:
-                    raise
-            else:
-                return trainer
 
     def _train_at(self, alpha):
         """Return a trainer that was trained with an l1 weight from the dense network.

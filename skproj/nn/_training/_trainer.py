@@ -275,13 +275,16 @@ class Trainer:
             self.module.keep_features(kept)
             self.data = self.data.keep_columns(kept)
 
-    def train_stage(self, *, after_step=None):
+    def train_stage(self, *, after_step=None, removal=None):
         """Train for at most `max_epochs` epochs with a fresh optimizer.
 
         Parameters
         ----------
         after_step : callable, default=None
             Called without arguments after every optimizer step: a projection, a mask.
+        removal : WeightRemoval, default=None
+            Makes zeros at every step. The stage does not stop early before these are
+            settled.
 
         Returns
         -------
@@ -308,11 +311,12 @@ class Trainer:
             options.anneal(optimizer, i)
             epoch = stage.subcontext(task_name="epoch")
             callbacks.begin(epoch, self)
-            self.train_epoch(optimizer, after_step=after_step)
+            self.train_epoch(optimizer, after_step=after_step, removal=removal)
             stop = False
             if stopping is not None:
                 history.validation_scores.append(-self.mean_loss(self.data.validation))
-                stop = stopping.update(history.validation_scores[-1])
+                if removal is None or removal.masks is not None:
+                    stop = stopping.update(history.validation_scores[-1])
             if options.verbose:
                 self._print_epoch()
             stop |= callbacks.end(epoch, self)
@@ -324,7 +328,7 @@ class Trainer:
         return callbacks.end(stage, self)
 
     @torch.no_grad()
-    def train_epoch(self, optimizer, *, after_step=None):
+    def train_epoch(self, optimizer, *, after_step=None, removal=None):
         """Take a step for each batch of the shuffled samples.
 
         Raises
@@ -337,7 +341,11 @@ class Trainer:
         total = train.weight.new_zeros(())
         for X_seen, X, y, weight in self._shuffled_batches():
             losses = self.objective.backward(self.module, X_seen, X, y, weight)
+            if removal is not None:
+                removal.before_step()
             optimizer.step()
+            if removal is not None:
+                removal.after_step()
             if after_step is not None:
                 after_step()
             total += losses.sum(dim=-1).mean()  # over networks side by side

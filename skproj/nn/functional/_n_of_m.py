@@ -5,7 +5,6 @@ from __future__ import annotations
 import numbers
 
 import torch
-from sklearn.utils import check_scalar
 
 from skproj._typing import Integer
 from skproj.nn.functional._checks import check_dims, check_tensor
@@ -74,9 +73,15 @@ def projection_n_of_m(
     tensor([ 3.,  0.,  0., -2.,  1.,  0.,  0.,  4.])
     """
     check_tensor(X)
-    check_scalar(m, "m", numbers.Integral, min_val=1)
-    check_scalar(n, "n", numbers.Integral, min_val=0, max_val=m)
-    [dim] = check_dims(check_scalar(dim, "dim", numbers.Integral), X.ndim)
+    for name, value in (("m", m), ("n", n), ("dim", dim)):
+        # `check_scalar` of scikit-learn would end the graph of `torch.compile`.
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if not 1 <= m:
+        raise ValueError(f"m must be at least 1, got {m!r}.")
+    if not 0 <= n <= m:
+        raise ValueError(f"n must be between 0 and m={m}, got {n!r}.")
+    [dim] = check_dims(dim, X.ndim)
     if X.shape[dim] % m > 0:
         raise ValueError(
             f"X must have a multiple of m={m} entries along dim {dim}, "

@@ -171,8 +171,6 @@ class ProximalSGD(_ProximalOptimizer):
     {options}
     momentum : float, default=0.0
         Momentum, less than 1.
-    nesterov : bool, default=False
-        Whether the momentum is that of Nesterov.
     weight_decay : float, default=0.0
         Factor of the additional penalty :math:`\|W\|^2 / 2`, applied to the weights
         before the gradient.
@@ -228,11 +226,9 @@ class ProximalSGD(_ProximalOptimizer):
         penalty="l1",
         dim=0,
         momentum=0.0,
-        nesterov=False,
         weight_decay=0.0,
     ):
-        own = {"momentum": momentum, "nesterov": nesterov}
-        super().__init__(params, lr, l1, penalty, dim, weight_decay, **own)
+        super().__init__(params, lr, l1, penalty, dim, weight_decay, momentum=momentum)
 
     def _step_on_loss(self, W, group):
         """Move a parameter by its gradient; return the step size.
@@ -247,9 +243,6 @@ class ProximalSGD(_ProximalOptimizer):
                 state["share_buffer"] = 0.0  # the momentum of a gradient of one
             share = state["share_buffer"] = momentum * state["share_buffer"] + 1.0
             direction = state["momentum_buffer"].mul_(momentum).add_(W.grad)
-            if group["nesterov"]:
-                direction = W.grad.add(direction, alpha=momentum)
-                share = 1.0 + momentum * share
         step_size = group["lr"] * share
         if group["weight_decay"] > 0.0:
             W.mul_(1.0 - step_size * group["weight_decay"])
@@ -411,8 +404,6 @@ def _check_options(group):
             raise ValueError("eps must be positive, got 0 instead.")
     else:
         _check_number(group["momentum"], "momentum", below=1.0)
-        if group["nesterov"] and group["momentum"] == 0.0:
-            raise ValueError("nesterov needs a positive momentum, got momentum=0.")
 
 
 def _check_dims_of_groups(group):

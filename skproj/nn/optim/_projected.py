@@ -14,13 +14,11 @@ from skproj.nn.functional._checks import (
     check_type_of_dims,
 )
 from skproj.nn.optim._removal import (
-    GROUP_NORMS,
     WeightGroups,
     WeightRemoval,
     check_not_distributed,
 )
 from skproj.projection import BALLS
-from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
 # Number of projections after which a constraint should have made zeros.
@@ -95,13 +93,12 @@ def _project(projection, W, radius, dim):
 class _ProjectionHandle:
     """Hook after the steps of an optimizer: it counts them, and can be removed."""
 
-    def __init__(self, optimizer, params, projection, radius, dim, every):
+    def __init__(self, optimizer, params, projection, radius, dim):
         self.n_steps = 0
         self._params = params
         self._projection = projection
         self._radius = radius
         self._dim = dim
-        self._every = every
         self._is_projecting = False
         self._is_removed = False
         self._hook = optimizer.register_step_post_hook(self._after_step)
@@ -112,8 +109,7 @@ class _ProjectionHandle:
         step = self.n_steps + 1
         self._is_projecting = True
         try:
-            if step % self._every == 0:
-                self._project(step)
+            self._project(step)
         finally:
             self._is_projecting = False
         self.n_steps = step
@@ -136,7 +132,7 @@ class _ProjectionHandle:
                 if i > 0:
                     self.n_steps = step
                 raise
-        if step == N_STEPS_OF_EFFECT * self._every:
+        if step == N_STEPS_OF_EFFECT:
             self._check_effect()
 
     def _check_effect(self):
@@ -188,17 +184,21 @@ class _ProjectionHandle:
         self.remove()
 
 
-def check_optimizer(optimizer, every):
-    """Check the optimizer and the number of steps between projections."""
+def check_optimizer(optimizer):
+    """Refuse what is not an optimizer."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
             "optimizer must be a torch.optim.Optimizer, "
             f"got {type(optimizer).__name__} instead."
         )
-    if isinstance(every, bool) or not isinstance(every, numbers.Integral):
-        raise TypeError(f"every must be an integer, got {every!r} instead.")
-    if every < 1:
-        raise ValueError(f"every must be at least 1, got {every!r} instead.")
+
+
+def check_steps(optimizer):
+    """Refuse an optimizer that evaluates the loss several times in a step."""
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError(
+            "optimizer must make one step from one gradient, which LBFGS does not."
+        )
 
 
 def check_held(optimizer, params, name):
@@ -217,13 +217,12 @@ def check_held(optimizer, params, name):
 def register_projection(
     optimizer,
     params,
-    projection="bilevel_l1inf",
+    projection=None,
     radius=None,
     *,
     n_groups=None,
     n_steps=None,
     dim=0,
-    every=1,
 ):
     r"""Project parameters after each step of an optimizer.
 
@@ -244,24 +243,20 @@ def register_projection(
     params : torch.Tensor or iterable of torch.Tensor
         Parameters of `optimizer`, in whichever of its groups. Each is projected by
         itself, in place; also one that is frozen, which the optimizer leaves alone.
-    projection : str or callable, default="bilevel_l1inf"
+    projection : str or callable, default=None
         A key of `skproj.projection.BALLS`, or a function ``f(W, radius, dim=dim)``
         that returns a tensor of the shape of `W`: a new one, or `W` itself after
-        having changed it.
+        having changed it. None is "bilevel_l1inf"; with `n_groups` it has to be None.
     radius : float or callable, default=None
         Radius of the ball, or a function of the number of steps done so far, from 1,
         that returns it. Exactly one of `radius` and `n_groups` must be given.
     n_groups : int, default=None
-        Number of groups of each parameter that are left in the end: those that the
-        projection leaves whose radius `skproj.projection.radius_for_sparsity` finds,
-        with their values. All are there at first, and fewer and fewer until 40 % of
-        `n_steps`; removed ones are trained on and may return until 80 %, as with
-        `Sparsifier`.
+        Number of groups of each parameter that are left in the end, with the largest l2
+        norms. All are there at first, and fewer and fewer until 60 % of `n_steps`;
+        removed ones are trained on and may return until 80 %, as with `Sparsifier`.
     n_steps : int, default=None
         Number of steps that the training will have, needed with `n_groups`.
     {dim}
-    every : int, default=1
-        Project after every so many steps.
 
     Returns
     -------
@@ -269,8 +264,8 @@ def register_projection(
         With ``remove()``, which ends the projections; at the end of a ``with handle:``
         block that happens by itself. It counts the steps in ``n_steps``, and has
         ``state_dict()`` and ``load_state_dict()`` for that number, which is worth
-        saving where `radius` is a callable or `every` is not 1. With `n_groups` its
-        ``finalize()`` leaves the number of groups at once; the block ends with it.
+        saving where `radius` is a callable. With `n_groups` its ``finalize()`` leaves
+        the number of groups at once; the block ends with it.
 
     Raises
     ------
@@ -280,8 +275,8 @@ def register_projection(
     ValueError
         If `optimizer` does not hold a parameter, if `projection` is not known, if
         `radius` is negative or NaN, if `n_groups` is not between 0 and the number of
-        groups, if `every` is not positive, or if `dim` does not fit a parameter that
-        has groups. Then nothing is registered.
+        groups, or if `dim` does not fit a parameter that has groups. Then nothing is
+        registered.
 
     Warns
     -----
@@ -327,7 +322,13 @@ def register_projection(
     tensor([0, 1])
     >>> handle.remove()
     """
-    check_optimizer(optimizer, every)
+    check_optimizer(optimizer)
+    if n_groups is not None and projection is not None:
+        raise ValueError(
+            "projection must be None with n_groups, which keeps the groups with the "
+            f"largest l2 norms, got {projection!r}."
+        )
+    projection = "bilevel_l1inf" if projection is None else projection
     _check_projection(projection)
     check_type_of_dims(dim)
     if (radius is None) == (n_groups is None):
@@ -342,15 +343,11 @@ def register_projection(
         for W in params:
             check_dims(dim, W.ndim)
     if n_groups is None:
-        return _ProjectionHandle(optimizer, params, projection, radius, dim, every)
-    check_choice("projection", projection, GROUP_NORMS)
+        return _ProjectionHandle(optimizer, params, projection, radius, dim)
     check_scalar(n_groups, "n_groups", numbers.Integral, min_val=0)
     check_scalar(n_steps, "n_steps", numbers.Integral, min_val=1)
-    if every != 1:
-        raise ValueError(f"every must be 1 with n_groups, got {every!r}.")
     blocks = [
-        WeightGroups(W, tuple(check_dims(dim, W.ndim)), projection, int(n_groups))
-        for W in params
+        WeightGroups(W, tuple(check_dims(dim, W.ndim)), int(n_groups)) for W in params
     ]
     for block in blocks:
         check_not_distributed(block.weight)

@@ -11,19 +11,16 @@ from skproj.nn.prune._weights import is_distributed, local_part
 # Shares of the steps after which the wanted number is left, and after which it is
 # settled what that is.
 RAMP_END, FIXED_FROM = 0.4, 0.8
+# Groups are removed more slowly, and at a constant pace: a wrong one costs more.
+GROUP_RAMP_END = 0.6
+# How much removed groups shrink in a whole training, as the logarithm of a factor. Adam
+# moves them as far by noise as by a small gradient: only those that grow steadily
+# shall return.
+GROUP_DECAY = 5.0
 # Steps between two thresholds, and the share of all steps after which they are computed
 # anew in any case.
 INTERVAL = 16
 LARGEST_SHARE = 0.01
-# Orders of the norms by which projections onto balls choose groups: a projection whose
-# radius leaves k groups leaves those with the largest norms.
-GROUP_NORMS = {
-    "bilevel_l1inf": math.inf,
-    "bilevel_l12": 2,
-    "bilevel_l11": 1,
-    "l12": 2,
-    "l1inf": 1,
-}
 
 
 def cubic(share):
@@ -32,22 +29,19 @@ def cubic(share):
 
 
 class WeightGroups(NamedTuple):
-    """Groups of the entries of a weight, some of which are left in the end.
+    """Groups of the entries of a weight, those with the largest l2 norms of which stay.
 
     Attributes
     ----------
     weight : torch.nn.Parameter
     dims : tuple of int
         Along which a group runs.
-    ball : str
-        A key of `GROUP_NORMS`.
     n_kept : int
         How many groups are left in the end.
     """
 
     weight: torch.nn.Parameter
     dims: tuple
-    ball: str
     n_kept: int
 
     @property
@@ -85,8 +79,7 @@ class WeightGroups(NamedTuple):
         return [mask.expand_as(W)]
 
     def _norms(self, W):
-        order = GROUP_NORMS[self.ball]
-        return torch.linalg.vector_norm(W, order, dim=self.dims, keepdim=True)
+        return torch.linalg.vector_norm(W, dim=self.dims, keepdim=True)
 
 
 def check_not_distributed(weight):
@@ -103,7 +96,8 @@ class WeightRemoval:
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
+    optimizer : torch.optim.Optimizer or None
+        None needs a call of `before_step` and of `after_step` at each step.
     blocks : list
         Objects with `weights`, `thresholds(share)`, `keep(W, threshold)`, `masks()`,
         `size`, `n_kept` and `count_nonzero()`.
@@ -124,14 +118,18 @@ class WeightRemoval:
         self.blocks, self._names, self._n_steps = blocks, names, int(n_steps)
         self._parameters = [W for block in blocks for W in block.weights]
         self._keepers = [block.keep for block in blocks for _ in block.weights]
+        self._by_group = isinstance(blocks[0], WeightGroups)
+        self._decay = math.exp(-GROUP_DECAY / self._n_steps)  # of removed groups
         self.n_steps_done = 0
         self._last = -math.inf  # share of the steps at the last thresholds
         self._thresholds = self._removed = self._masks = None
         self._is_whole = True  # whether the weights are those before the removal
-        self._hooks = [
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
-        ]
+        self._hooks = []
+        if optimizer is not None:
+            self._hooks = [
+                optimizer.register_step_pre_hook(self._before_step),
+                optimizer.register_step_post_hook(lambda *_: self.after_step()),
+            ]
 
     @property
     def _weights(self):
@@ -157,7 +155,7 @@ class WeightRemoval:
     def finalize(self):
         """Leave exactly the wanted number, and remove the hooks."""
         if self._masks is None:
-            self._put_back()
+            self.before_step()
             self._fix()
         self.remove()
 
@@ -234,7 +232,7 @@ class WeightRemoval:
     @torch.no_grad()
     def _before_step(self, optimizer, args, kwargs):
         """Put the removed weights back, but not while a closure is called."""
-        self._put_back()
+        self.before_step()
         place = "closure" if "closure" in kwargs else 1
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None or self._removed is None:
@@ -247,7 +245,7 @@ class WeightRemoval:
                 torch._foreach_sub_(self._weights, removed)
             self._is_whole = False
             loss = closure()
-            self._put_back()
+            self.before_step()
             return loss
 
         if place == "closure":
@@ -255,7 +253,15 @@ class WeightRemoval:
         return (args[0], at_sparse_weights, *args[2:]), kwargs
 
     @torch.no_grad()
-    def _after_step(self, optimizer, args, kwargs):
+    def before_step(self):
+        """Put the removed weights back."""
+        if not self._is_whole:
+            torch._foreach_add_(self._weights, self._removed)
+            self._is_whole = True
+
+    @torch.no_grad()
+    def after_step(self):
+        """Count a step, and remove the smallest weights."""
         self.n_steps_done += 1
         self._is_whole = True
         if self._masks is not None:
@@ -266,17 +272,13 @@ class WeightRemoval:
             self._remove()
 
     @torch.no_grad()
-    def _put_back(self):
-        if not self._is_whole:
-            torch._foreach_add_(self._weights, self._removed)
-            self._is_whole = True
-
-    @torch.no_grad()
     def _remove(self):
         """Set the smallest weights to zero, and remember them."""
         done = self.n_steps_done / self._n_steps
         if self.n_steps_done % INTERVAL == 1 or done - self._last >= LARGEST_SHARE:
             share, self._last = cubic(done / RAMP_END), done
+            if self._by_group:
+                share = min(done / GROUP_RAMP_END, 1.0)
             blocks = self.blocks
             self._thresholds = [t for block in blocks for t in block.thresholds(share)]
         keepers = [
@@ -292,6 +294,8 @@ class WeightRemoval:
         for W, removed, keep in zip(self._weights, self._removed, keepers, strict=True):
             kept = keep(W)
             torch.sub(W, kept, out=removed)
+            if self._by_group:
+                removed.mul_(self._decay)
             W.copy_(kept)
         self._is_whole = False
 

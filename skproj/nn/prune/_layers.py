@@ -5,7 +5,12 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from skproj.nn.prune._weights import LAYERS, pruned_or_plain
+from skproj.nn.prune._weights import (
+    LAYERS,
+    check_plain,
+    is_masked,
+    pruned_or_plain,
+)
 from skproj.utils._docs import shared_docs
 
 
@@ -34,7 +39,8 @@ def prunable_parameters(model, *, exclude=()):
     TypeError
         If `model` is not a module, or `exclude` not an iterable.
     ValueError
-        If `exclude` has something else than names of modules.
+        If `exclude` has something else than names of modules, or if a weight is
+        computed from others, as by `torch.nn.utils.parametrizations.weight_norm`.
 
     See Also
     --------
@@ -51,11 +57,6 @@ def prunable_parameters(model, *, exclude=()):
     >>> prune.prunable_parameters(model, exclude=["2"])
     [(Linear(in_features=8, out_features=6, bias=True), 'weight')]
     """
-    return [(layer, kind) for _, layer, kind in named_prunable_weights(model, exclude)]
-
-
-def named_prunable_weights(model, exclude):
-    """List names, layers and attributes of the weights on which a mask works."""
     weights = named_weights(model, exclude)
     # Attention reads this weight without calling the layer: no hook makes it anew.
     uncalled = {
@@ -63,7 +64,14 @@ def named_prunable_weights(model, exclude):
         for module in model.modules()
         if isinstance(module, nn.MultiheadAttention)
     }
-    return [weight for weight in weights if weight[1] not in uncalled]
+    parameters = []
+    for path, layer, kind in weights:
+        if layer in uncalled:
+            continue
+        if not is_masked(layer, kind):
+            check_plain(layer, kind, path)
+        parameters.append((layer, kind))
+    return parameters
 
 
 def named_weights(model, exclude=()):
@@ -136,9 +144,11 @@ def split_weights(model, weights, values, layers, argument):
     if not requested:
         raise ValueError(f"{argument} must not be empty.")
     owners, parts = {}, []
+    paths = {layer: path for path, layer in model.named_modules()}
     for name, (value, source, names) in requested.items():
         pairs = list(dict.fromkeys(_weights_in(model, weights, names, source)))
         for pair in pairs:
+            check_plain(*pair, paths[pair[0]])
             owner = owners.setdefault(id(pruned_or_plain(*pair)), name)
             if owner != name:
                 raise ValueError(

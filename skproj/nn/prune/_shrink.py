@@ -41,14 +41,6 @@ class ShrinkReport:
     Parameters
     ----------
     before, after : named tuple
-        With `n_parameters`, `flops` and `milliseconds` of the two models.
-    layers : dict of str to pair of tuple
-        Shapes of the weights that have become smaller, before and after; empty where
-        the layer is gone.
-
-    Attributes
-    ----------
-    before, after : named tuple
         With `n_parameters`, `flops` and `milliseconds` of the two models. The last two
         are those of one forward pass with the example inputs: multiplications and
         additions of the linear and convolutional layers, also those of attention, and

@@ -9,7 +9,6 @@ from skproj.nn.prune._layers import named_weights
 from skproj.nn.prune._weights import (
     as_array,
     cut,
-    effective_weight,
     is_masked,
     pruned_or_plain,
 )
@@ -50,17 +49,13 @@ class SparsityReport:
     Parameters
     ----------
     layers : list of named tuple
-        One for each weight, in the order of the model.
+        With `name`, `shape`, `n_parameters`, `n_zeros`, `fraction_zeros`, `hoyer`,
+        `n_dead_outputs` and `n_dead_inputs` of each weight, in the order of the model.
     n_parameters : int
-        Number of all parameters of the model.
+        Number of all parameters of the model, also of biases and normalisations.
 
     Attributes
     ----------
-    layers : list of named tuple
-        With `name`, `shape`, `n_parameters`, `n_zeros`, `fraction_zeros`, `hoyer`,
-        `n_dead_outputs` and `n_dead_inputs` of each weight.
-    n_parameters : int
-        Number of all parameters of the model, also of biases and normalisations.
     n_weights : int
         Number of weights in `layers`.
     n_zeros : int
@@ -97,19 +92,6 @@ class SparsityReport:
         )
         self.n_dead_outputs = sum(layer.n_dead_outputs for layer in layers)
         self.n_dead_inputs = sum(layer.n_dead_inputs for layer in layers)
-
-    def to_frame(self):
-        """Return the layers as a table of pandas, which has to be installed.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            A row for each layer, by its name.
-        """
-        import pandas as pd
-
-        frame = pd.DataFrame(self.layers, columns=_LayerSparsity._fields)
-        return frame.set_index("name")
 
     def __str__(self):
         rows = [
@@ -160,8 +142,12 @@ class SparsityReport:
 
 def _find_weight(module, kind):
     """Return the parameter that layers with the same weight share, and the weight."""
-    if kind in module._parameters or is_masked(module, kind):
-        return pruned_or_plain(module, kind), effective_weight(module, kind)
+    if is_masked(module, kind):  # also before the next forward pass
+        source, mask = pruned_or_plain(module, kind), getattr(module, f"{kind}_mask")
+        return source, source.detach() * mask.to(source.dtype)
+    if kind in module._parameters:
+        source = pruned_or_plain(module, kind)
+        return source, source.detach()
     weight = getattr(module, kind)  # that a parametrization or a hook computes
     return (module, kind), weight
 
@@ -196,8 +182,8 @@ def sparsity_report(model):
     Returns
     -------
     report : SparsityReport
-        ``print(report)`` shows a table, ``report.to_frame()`` is a `pandas.DataFrame`,
-        and the numbers are its attributes.
+        ``print(report)`` shows a table, and the numbers are its attributes;
+        ``pandas.DataFrame(report.layers)`` is a table of pandas.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from skproj.nn.prune._operations import CONVOLUTIONS
 
@@ -19,10 +20,7 @@ def pruned_or_plain(module, name):
     trained = f"{name}_orig" if is_masked(module, name) else name
     parameter = module._parameters.get(trained)
     if parameter is None:
-        raise ValueError(
-            f"module must have plain parameters, but {name} of a "
-            f"{type(module).__name__} is computed from others."
-        )
+        check_plain(module, name)
     if isinstance(parameter, nn.UninitializedParameter) or parameter.is_meta:
         raise ValueError(
             f"{name} of {type(module).__name__} must have numbers: initialize it first."
@@ -30,13 +28,26 @@ def pruned_or_plain(module, name):
     return parameter
 
 
-@torch.no_grad()
-def effective_weight(module, name):
-    """Return the weight with its mask, also before the next forward pass."""
-    parameter = pruned_or_plain(module, name)
-    if not is_masked(module, name):
-        return parameter.detach()
-    return parameter * getattr(module, f"{name}_mask").to(parameter.dtype)
+def check_plain(module, name, path=""):
+    """Refuse a parameter that is masked, parametrized or computed by a hook.
+
+    `path` is the name of the module in the network.
+    """
+    value = getattr(module, name, None)
+    if name in module._parameters or not isinstance(value, torch.Tensor):
+        return
+    way = "prune.remove"
+    if parametrize.is_parametrized(module, name):
+        way = "parametrize.remove_parametrizations"
+    elif f"{name}_g" in module._parameters:
+        way = "remove_weight_norm"
+    elif f"{name}_u" in module._buffers:
+        way = "remove_spectral_norm"
+    place = f" {path!r}" if path else ""
+    raise ValueError(
+        f"module must have plain parameters, but {name} of a {type(module).__name__}"
+        f"{place} is computed from others: call torch.nn.utils.{way} first."
+    )
 
 
 def group_by_parameter(parameters):
