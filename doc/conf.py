@@ -50,6 +50,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_signature": False,
+    "thumbnail_size": (640, 448),
     "ignore_repr_types": r"matplotlib\.",
 }
 
@@ -66,6 +67,9 @@ html_show_sourcelink = False
 html_theme_options = {
     "navigation_with_keys": False,
     "show_nav_level": 2,
+    # One row, with short titles and a button instead of a search field.
+    "header_links_before_dropdown": 6,
+    "navbar_persistent": ["search-button"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }

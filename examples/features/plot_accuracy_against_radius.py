@@ -77,8 +77,8 @@ styles = {
     "l1inf": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "bilevel_l1inf": {"color": "#E69F00", "marker": "^", "linestyle": "--"},
 }
-# sphinx_gallery_thumbnail_number = 2
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
+# sphinx_gallery_thumbnail_number = 2
 for ball, search in searches.items():
     accuracy = search.cv_results_["mean_test_score"][search.path_rows_]
     kept = search.n_features_path_

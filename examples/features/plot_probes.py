@@ -152,8 +152,8 @@ for axis in display.axes_:
 # --------------------
 # The score of each pixel at its position in the 8 by 8 image. White pixels are not
 # selected.
-# sphinx_gallery_thumbnail_number = 3
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), layout="constrained")
+# sphinx_gallery_thumbnail_number = 3
 for axis, (name, importance) in zip(axes, importances.items(), strict=True):
     picture = np.zeros(64)
     picture[varies] = importance[~is_probe]

@@ -110,8 +110,8 @@ axis.legend()
 
 # %%
 # Forecasts of a part of the test series at two sparsities:
-# sphinx_gallery_thumbnail_number = 2
 figure, axis = plt.subplots(figsize=(5.5, 3.8), layout="constrained")
+# sphinx_gallery_thumbnail_number = 2
 shown = slice(100, 250)
 axis.plot(y_test[shown], color="0.6", linewidth=4, label="series")
 for sparsity, color, style in [(0.9, "#0072B2", "-"), (0.98, "#D55E00", "--")]:

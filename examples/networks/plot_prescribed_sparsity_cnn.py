@@ -173,8 +173,8 @@ for axis in axes:
 
 # %%
 # Shares of the weights that each layer keeps:
-# sphinx_gallery_thumbnail_number = 2
 figure, axis = plt.subplots(figsize=(4.5, 3.2), layout="constrained")
+# sphinx_gallery_thumbnail_number = 2
 titles = ["first\nconvolution", "second\nconvolution", "linear"]
 places = np.arange(len(titles))
 bars = [

@@ -122,6 +122,6 @@ for name in styles:
 # These are a few rounds with one kind of data on one computer; other processes affect
 # the curves. The exact projection is faster for small radii, and slower for short
 # groups. For small arrays, checking the arguments dominates. The page
-# :doc:`/projections` has the results of the full benchmark,
+# :doc:`/projections_speed` has the results of the full benchmark,
 # ``benchmarks/projections.py``.
 plt.show()

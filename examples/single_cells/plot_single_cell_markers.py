@@ -66,7 +66,6 @@ print(
 # The area of a dot is the share of cells of a type that express the gene. The colour is
 # the mean expression, from the lowest to the highest over the types. The bars are the
 # scores, which say how much the model uses a gene, not how much it differs.
-# sphinx_gallery_thumbnail_number = 1
 dots = plot_selected(adata)
 
 # %%
