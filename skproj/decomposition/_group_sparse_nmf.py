@@ -249,10 +249,6 @@ class GroupSparseNMF(
         "forget_factor": [Interval(numbers.Real, 0, 1, closed="both")],
         "random_state": ["random_state"],
     }
-    _state_migrations = (
-        {"weights_W": None, "weights_H": None},
-        {"forget_factor": 0.7},
-    )
     _fitted_attributes = (
         (
             "components_",

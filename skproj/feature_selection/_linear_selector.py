@@ -18,7 +18,6 @@ from skproj.linear_model._losses import TIES
 from skproj.linear_model._targets import make_problem, plain_target
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
-from skproj.utils._features import FEATURE_PARAMETERS
 from skproj.utils._splits import check_groups
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import (
@@ -239,8 +238,6 @@ class LinearSelector(
         ],
     }
 
-    # What states have not that were saved after the first version.
-    _later_migrations = (dict.fromkeys(FEATURE_PARAMETERS), {"positive": False})
     # Attributes that a fit of the linear model sets, besides `classes_`.
     _model_attributes = (
         "coef_",

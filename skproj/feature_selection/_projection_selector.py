@@ -231,7 +231,6 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
         ("estimator_", "eta_", "n_iter_", "scores_"),
     )
     _optional_attributes = ("classes_",)
-    _state_migrations = ({"l2_reg": 0.0}, *LinearSelector._later_migrations)
 
     def __init__(
         self,

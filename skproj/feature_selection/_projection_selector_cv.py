@@ -30,6 +30,7 @@ from skproj.feature_selection._linear_selector import (
     model_attributes,
 )
 from skproj.feature_selection._radius_search import Trial
+from skproj.linear_model._default_radius import FEW_SAMPLES, N_REPEATS
 from skproj.linear_model._eta_path import (
     check_etas,
     collect_path,
@@ -68,10 +69,6 @@ from skproj.utils._validation import (
     atomic_fit,
 )
 
-# With less samples, the scores of folds depend on how the samples were split: they are
-# split so many times.
-FEW_SAMPLES = 1000
-N_REPEATS = 3
 # Bootstrap samples of the scores, and the quantiles of the numbers of features that
 # they choose.
 N_DRAWS, RANGE = 100, (0.05, 0.95)
@@ -82,21 +79,6 @@ NOTHING_LEARNED = (
     "more over the model without features than the standard error of the gain; "
     "keep_gain=1 takes the best one nevertheless."
 )
-
-
-def _add_share_of_gain(state):
-    """Replace the rule of the first versions, best or one standard error."""
-    if "selection_rule" not in state:
-        return state
-    state = dict(state)
-    rule = state.pop("selection_rule")
-    return state | {"keep_gain": 1.0 if rule == "best" else rule}
-
-
-def _add_ridge_and_seed(state):
-    """Add what states of the first version have not."""
-    state = {"l2_reg": 0.0, "random_state": None, **state}
-    return {"l2_reg_": 0.0, **state} if "eta_" in state else state
 
 
 @shared_docs(**DOCS, stability=STABILITY_DOCS)
@@ -284,25 +266,18 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
     }
-    _of_every_version = (
-        *LinearSelector._model_attributes,
-        "best_index_",
-        "best_score_",
-        "cv_results_",
-        "etas_",
-        "l2_reg_",
-        "n_splits_",
-        "path_",
-    )
-    # Files of the first version do not know what the folds have kept.
     _fitted_attributes = (
-        (*_of_every_version, *STABILITY_ATTRIBUTES),
-        _of_every_version,
-    )
-    _state_migrations = (
-        _add_ridge_and_seed,
-        *LinearSelector._later_migrations,
-        _add_share_of_gain,
+        (
+            *LinearSelector._model_attributes,
+            *STABILITY_ATTRIBUTES,
+            "best_index_",
+            "best_score_",
+            "cv_results_",
+            "etas_",
+            "l2_reg_",
+            "n_splits_",
+            "path_",
+        ),
     )
     _optional_attributes = ("classes_", "loss_", "n_features_range_")
     # Groups are for the splitter, which says whether it wants them.

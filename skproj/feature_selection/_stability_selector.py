@@ -280,7 +280,6 @@ class StabilitySelector(
         (*_of_every_fit, "decoy_scores_", "q_values_", "scores_"),
     )
     _optional_attributes = ("path_probabilities_",)
-    _state_migrations = ({"fdr": None},)
     # They are for the halves: `estimator` gets none.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 

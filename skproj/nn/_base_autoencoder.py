@@ -53,7 +53,6 @@ from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
 from skproj.utils._features import (
-    FEATURE_PARAMETERS,
     by_index,
     feature_parameters,
     of_columns,
@@ -76,64 +75,6 @@ MAX_SPARSE_BATCH_SIZE = 2048
 # Noise on the input, and in the last stage; it makes the predictions of a regression
 # smaller, so that there is less of it.
 CLASSIFICATION_NOISE, REGRESSION_NOISE = (1.0, 0.5), (0.3, 0.1)
-
-# Parameters and fitted attributes of version 3 of a saved state that are gone,
-OLD_SETTINGS = (
-    "best_validation_score_",
-    "early_stopping",
-    "n_iter_no_change",
-    "n_jobs",
-    "reconstruction_loss",
-    "tol",
-    "validation_fraction",
-    "validation_scores_",
-    "warm_start",
-    "weight_decay",
-)
-# and its schedules.
-OLD_KINDS = {"progressive": "consensus", "projected": "single"}
-OLD_KINDS |= {"double-rewind": "double"}
-
-
-def _rename_parameters(state):
-    """Turn a saved state of version 1 into one of version 2."""
-    new_names = {"descent": "schedule", "survival_rate": "keep_fraction"}
-    return {new_names.get(name, name): value for name, value in state.items()}
-
-
-def _gather_schedule(state):
-    """Turn a saved state of version 3 into one of version 4."""
-    state = dict(state)
-    for name in OLD_SETTINGS:
-        state.pop(name, None)
-    settings = {
-        name: state.pop(name)
-        for name in SparsificationSchedule().get_params()
-        if name in state
-    }
-    for name in ("input_noise", "final_noise"):
-        if np.ndim(settings.get(name, 0.0)):  # a search of several
-            chosen = state.get(f"{name}_")
-            settings[name] = "auto" if chosen is None else float(chosen)
-    kind = state.pop("schedule", "consensus")
-    if "class_weight" in state:
-        state["loss"] = "cross_entropy"
-    state["schedule"] = SparsificationSchedule(
-        OLD_KINDS.get(kind, kind), rewind=kind == "double-rewind", **settings
-    )
-    state.pop("input_noise_", None)
-    if "_has_decoder_" in state:
-        has_decoder, kept = state.pop("_has_decoder_"), state["feature_importances_"]
-        state["reconstruction_error_"] = kept * np.nan if has_decoder else None
-    return state
-
-
-def _add_units(state):
-    """Turn a saved state of version 4 into one of version 5."""
-    state = {"standardize": False, **state}
-    if "module_" in state:
-        state |= {"feature_mean_": None, "feature_scale_": None}
-    return state
 
 
 class BaseSparseAutoencoder(
@@ -174,13 +115,6 @@ class BaseSparseAutoencoder(
         "feature_scale_",
         "n_selected_features_",
         "reconstruction_error_",
-    )
-
-    _state_migrations = (
-        _rename_parameters,
-        dict.fromkeys(FEATURE_PARAMETERS),
-        _gather_schedule,
-        _add_units,
     )
 
     # Fitted attributes whose last axis is that of the features.
