@@ -269,8 +269,8 @@ MLP_DOCS = {
             trainings finds, or in one training after the dense one, which removes the
             smallest weights little by little, as :class:`~skproj.nn.Sparsifier` does,
             to exactly the number wanted. "projected" takes less than half of the time.
-            Its networks are as good on many data; where few weights are left, such as
-            a hundred, those of the search are better.
+            Its networks are as good on some data; where few weights are left, those
+            of the search can be much better.
         alpha : float or array-like of shape (n_layers,), default=None
             A fixed l1 weight, or one for each layer, instead of `target_sparsity`,
             which is not used then. Only used with `method` "l1".

@@ -68,6 +68,14 @@ class PerceptronRemoval(WeightRemoval):
         ]
         super().__init__(None, blocks, list(map(str, range(len(layers)))), n_steps)
 
+    def before_step(self):
+        """Put the removed weights back."""
+        self._put_back()
+
+    def after_step(self):
+        """Count a step, and remove the smallest weights."""
+        self._end_step()
+
     def _remove(self):
         last = self._last
         super()._remove()

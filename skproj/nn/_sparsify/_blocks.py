@@ -189,9 +189,7 @@ def split_network(module, target, layers, fits=None):
         if fits is None or fits(layer)
     ]
     parts = []
-    for name, value, pairs in split_weights(module, weights, target, layers, "target"):
-        if value > 1.0:
-            raise ValueError(f"target must be between 0 and 1, got {value!r}.")
+    for name, value, pairs in split_weights(module, weights, target, layers):
         for pair in pairs:
             _check_weight(*pair)
         parts.append((name, value, [first for first, *_ in group_by_parameter(pairs)]))

@@ -282,7 +282,7 @@ class Trainer:
         ----------
         after_step : callable, default=None
             Called without arguments after every optimizer step: a projection, a mask.
-        removal : WeightRemoval, default=None
+        removal : PerceptronRemoval, default=None
             Makes zeros at every step. The stage does not stop early before these are
             settled.
 

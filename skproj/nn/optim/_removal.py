@@ -97,7 +97,7 @@ class WeightRemoval:
     Parameters
     ----------
     optimizer : torch.optim.Optimizer or None
-        None needs a call of `before_step` and of `after_step` at each step.
+        None leaves it to a subclass to call `_put_back` and `_end_step`.
     blocks : list
         Objects with `weights`, `thresholds(share)`, `keep(W, threshold)`, `masks()`,
         `size`, `n_kept` and `count_nonzero()`.
@@ -128,7 +128,7 @@ class WeightRemoval:
         if optimizer is not None:
             self._hooks = [
                 optimizer.register_step_pre_hook(self._before_step),
-                optimizer.register_step_post_hook(lambda *_: self.after_step()),
+                optimizer.register_step_post_hook(lambda *_: self._end_step()),
             ]
 
     @property
@@ -155,7 +155,7 @@ class WeightRemoval:
     def finalize(self):
         """Leave exactly the wanted number, and remove the hooks."""
         if self._masks is None:
-            self.before_step()
+            self._put_back()
             self._fix()
         self.remove()
 
@@ -232,7 +232,7 @@ class WeightRemoval:
     @torch.no_grad()
     def _before_step(self, optimizer, args, kwargs):
         """Put the removed weights back, but not while a closure is called."""
-        self.before_step()
+        self._put_back()
         place = "closure" if "closure" in kwargs else 1
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None or self._removed is None:
@@ -245,7 +245,7 @@ class WeightRemoval:
                 torch._foreach_sub_(self._weights, removed)
             self._is_whole = False
             loss = closure()
-            self.before_step()
+            self._put_back()
             return loss
 
         if place == "closure":
@@ -253,15 +253,13 @@ class WeightRemoval:
         return (args[0], at_sparse_weights, *args[2:]), kwargs
 
     @torch.no_grad()
-    def before_step(self):
-        """Put the removed weights back."""
+    def _put_back(self):
         if not self._is_whole:
             torch._foreach_add_(self._weights, self._removed)
             self._is_whole = True
 
     @torch.no_grad()
-    def after_step(self):
-        """Count a step, and remove the smallest weights."""
+    def _end_step(self):
         self.n_steps_done += 1
         self._is_whole = True
         if self._masks is not None:

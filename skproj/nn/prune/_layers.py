@@ -114,7 +114,7 @@ def _weights_of(module):
     return []
 
 
-def split_weights(model, weights, values, layers, argument):
+def split_weights(model, weights, target, layers):
     """List the parts of a model that have a value, and the weights in them.
 
     Parameters
@@ -122,27 +122,25 @@ def split_weights(model, weights, values, layers, argument):
     model : torch.nn.Module
     weights : list of pair (torch.nn.Module, str)
         Those that can be in a part.
-    values : float or dict of str to float
-        Not negative: one number, or those of named modules.
+    target : float or dict of str to float
+        From 0 to 1: one number, or those of named modules.
     layers : iterable of str or None
-        Names of modules for a single value; None takes all.
-    argument : str
-        Name of `values` in errors.
+        Names of modules for a single number; None takes all.
 
     Returns
     -------
     parts : list of tuple (str, float, list of pair (torch.nn.Module, str))
-        Names, which are empty for a single value, values, and weights.
+        Names, which are empty for a single number, numbers, and weights.
     """
-    if not isinstance(values, Mapping):
+    if not isinstance(target, Mapping):
         names = [""] if layers is None else check_names(layers)
-        requested = {"": (values, "layers", names)}
+        requested = {"": (target, "layers", names)}
     elif layers is None:
-        requested = {name: (value, argument, [name]) for name, value in values.items()}
+        requested = {name: (value, "target", [name]) for name, value in target.items()}
     else:
-        raise ValueError(f"layers must be None if {argument} has names of layers.")
+        raise ValueError("layers must be None if target has names of layers.")
     if not requested:
-        raise ValueError(f"{argument} must not be empty.")
+        raise ValueError("target must not be empty.")
     owners, parts = {}, []
     paths = {layer: path for path, layer in model.named_modules()}
     for name, (value, source, names) in requested.items():
@@ -152,9 +150,9 @@ def split_weights(model, weights, values, layers, argument):
             owner = owners.setdefault(id(pruned_or_plain(*pair)), name)
             if owner != name:
                 raise ValueError(
-                    f"{argument} has {owner!r} and {name!r}, which share a weight."
+                    f"target has {owner!r} and {name!r}, which share a weight."
                 )
-        parts.append((name, _check_value(value, argument), pairs))
+        parts.append((name, _check_share(value), pairs))
     return parts
 
 
@@ -189,9 +187,9 @@ def check_names(layers):
     return names
 
 
-def _check_value(value, argument):
+def _check_share(value):
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{argument} must be a number, got {value!r}.")
-    if not value >= 0.0:
-        raise ValueError(f"{argument} must not be negative, got {value!r}.")
+        raise TypeError(f"target must be a number, got {value!r}.")
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"target must be between 0 and 1, got {value!r}.")
     return float(value)

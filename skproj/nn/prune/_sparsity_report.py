@@ -94,44 +94,17 @@ class SparsityReport:
         self.n_dead_inputs = sum(layer.n_dead_inputs for layer in layers)
 
     def __str__(self):
-        rows = [
-            (
-                "layer",
-                "shape",
-                "parameters",
-                "zeros",
-                "fraction",
-                "Hoyer",
-                "dead outputs",
-                "dead inputs",
-            )
-        ]
-        rows += [
-            (
-                layer.name or "(model)",
-                " x ".join(map(str, layer.shape)),
-                str(layer.n_parameters),
-                str(layer.n_zeros),
-                f"{layer.fraction_zeros:.3f}",
-                f"{layer.hoyer:.3f}",
-                str(layer.n_dead_outputs),
-                str(layer.n_dead_inputs),
-            )
-            for layer in self.layers
-        ]
-        rows.append(
-            (
-                "all layers",
-                "",
-                str(self.n_weights),
-                str(self.n_zeros),
-                f"{self.fraction_zeros:.3f}",
-                "",
-                str(self.n_dead_outputs),
-                str(self.n_dead_inputs),
-            )
-        )
-        return as_text(rows)
+        titles = "layer, shape, parameters, zeros, fraction, Hoyer, dead outputs, "
+        rows = [(titles + "dead inputs").split(", ")]
+        for layer in self.layers:
+            name, shape, *counts, fraction, hoyer, outputs, inputs = layer
+            shape = " x ".join(map(str, shape))
+            shares = f"{fraction:.3f}", f"{hoyer:.3f}"
+            rows.append((name or "(model)", shape, *counts, *shares, outputs, inputs))
+        total = self.n_weights, self.n_zeros, f"{self.fraction_zeros:.3f}", ""
+        dead = self.n_dead_outputs, self.n_dead_inputs
+        rows.append(("all layers", "", *total, *dead))
+        return as_text([list(map(str, row)) for row in rows])
 
     def __repr__(self):
         return (
