@@ -77,7 +77,7 @@ styles = {
     "l1inf": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "bilevel_l1inf": {"color": "#E69F00", "marker": "^", "linestyle": "--"},
 }
-figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.6), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 4.6), layout="constrained")
 # sphinx_gallery_thumbnail_number = 2
 for ball, search in searches.items():
     accuracy = search.cv_results_["mean_test_score"][search.path_rows_]

@@ -3,13 +3,15 @@ How many features
 =================
 
 :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV` follows a path of models
-from no feature to many, scores them on rows that they were not fitted to, and keeps the
-sparsest with 95 % of what the best one gains over no features.
+from no feature to many, and scores them on rows that they were not fitted to. It keeps
+the sparsest model with 95 % of the gain that the best model has over a model without
+features.
 """
 
 # %%
-# The path, and what is kept of the gain
-# --------------------------------------
+# Share of the gain along the path
+# --------------------------------
+# The range is that of the choices for other rows to score.
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -27,22 +29,24 @@ print(
     f"with other rows to score it would be {low} to {high}."
 )
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+figure, ax = plt.subplots(figsize=(5.5, 3.8), layout="constrained")
 counts, shares = search.path_.n_selected, search.cv_results_["share_of_gain"]
-left.plot(counts, 100 * shares, ".-")
-left.axhline(95, color="grey", linestyle=":")
-left.axvspan(low, high, color="C0", alpha=0.15, label="range")
-left.plot(n_selected, 100 * shares[search.best_index_], "o", color="C3", label="chosen")
-left.set(xlabel="features", ylabel="share of the gain (%)", ylim=(-3, 103))
-left.legend(loc="lower right")
+ax.plot(counts, 100 * shares, ".-")
+ax.axhline(95, color="grey", linestyle=":")
+ax.axvspan(low, high, color="C0", alpha=0.15, label="range")
+ax.plot(n_selected, 100 * shares[search.best_index_], "o", color="C3", label="chosen")
+ax.set(xlabel="features", ylabel="share of the gain (%)", ylim=(-3, 103))
+ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+ax.legend(loc="lower right")
 
 # %%
-# Other rows, other numbers
-# -------------------------
+# Choice on other rows
+# --------------------
 # The choice on ten subsamples of nine tenths of the rows, by the share of the gain and
 # by the best score.
 splitter = StratifiedShuffleSplit(10, test_size=0.1, random_state=0)
 parts = [train for train, _ in splitter.split(X, y)]
+figure, ax = plt.subplots(figsize=(5.5, 3.8), layout="constrained")
 for place, keep_gain in enumerate((0.95, 1.0)):
     selector = ProjectionFeatureSelectorCV(keep_gain=keep_gain, random_state=0)
     numbers = [
@@ -50,9 +54,8 @@ for place, keep_gain in enumerate((0.95, 1.0)):
     ]
     print(f"keep_gain={keep_gain}: {min(numbers)} to {max(numbers)} features")
     shift = 0.12 * (place - 0.5) + np.zeros(len(numbers))
-    right.plot(np.sort(numbers), np.arange(10) + 1 + shift, "o", label=f"{keep_gain:g}")
-right.set(xlabel="features", ylabel="subsamples, ordered", xlim=(0, None))
-for ax in (left, right):
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-right.legend(title="keep_gain", loc="lower right")
+    ax.plot(np.sort(numbers), np.arange(10) + 1 + shift, "o", label=f"{keep_gain:g}")
+ax.set(xlabel="features", ylabel="subsamples, ordered", xlim=(0, None))
+ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+ax.legend(title="keep_gain", loc="lower right")
 plt.show()

@@ -58,7 +58,7 @@ curves = {name: measure(ball) for name, ball in BALLS.items()}
 # the exact ones. The l1 ball has as many zero entries as the others, but they are
 # spread over the matrix: a column is zero only if all its entries are. The two lines at
 # the bottom are the l2 and the linf ball.
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 4.6), sharey=True, layout="constrained")
 for name, (columns, entries, _) in curves.items():
     axes[0].plot(shares, columns, label=name, **styles[name])
     axes[1].plot(shares, entries, **styles[name])
@@ -80,7 +80,7 @@ figure.legend(loc="outside upper center", ncols=4)
 # distance against the share of zero columns: for the same share, the bi-level
 # projection is nearer on this matrix, because the exact one needs a much smaller
 # radius.
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 4.6), sharey=True, layout="constrained")
 for name, (columns, _, distance) in curves.items():
     axes[0].plot(shares, distance, label=name, **styles[name])
     if BALLS[name].sparsifying:

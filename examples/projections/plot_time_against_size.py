@@ -100,7 +100,7 @@ styles = {
     "floor": {"color": "0.5", "linestyle": "--"},
 }
 figure, axes = plt.subplots(
-    1, 2, figsize=(9, 4), sharex=True, sharey=True, layout="constrained"
+    1, 2, figsize=(7.5, 4.6), sharex=True, sharey=True, layout="constrained"
 )
 for axis, (direction, times) in zip(axes, growing.items(), strict=True):
     for name, values in times.items():

@@ -111,7 +111,7 @@ def draw_ball(axis, name):
     axis.computed_zorder = False
 
 
-# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_thumbnail_number = 4
 figure, axes = plt.subplots(
     1, 3, figsize=(10, 3.8), subplot_kw={"projection": "3d"}, layout="constrained"
 )
@@ -211,10 +211,10 @@ axis.set(aspect="equal")
 #
 # - **l1**: each entry is reduced by the same amount, also to zero.
 # - **l1,2**: each column moves towards the origin by the same length.
-# - **l1,inf**: the l1 norm of each column is reduced by the same amount, and all of it is
-#   taken from the largest entries.
-# - **bi-level l1,1**: the l1 norm of each column is reduced by the same amount, which is
-#   taken from all entries.
+# - **l1,inf**: the l1 norm of each column is reduced by the same amount. The whole
+#   amount is taken from the largest entries.
+# - **bi-level l1,1**: the l1 norm of each column is reduced by the same amount, taken
+#   from all entries.
 # - **bi-level l1,inf**: the largest entry of each column is reduced by the same amount.
 n_columns = 16
 directions = 2.4 * np.arange(n_columns) + 0.5  # spread by the golden angle

@@ -75,8 +75,8 @@ class ProjectionFeatureSelector(MetaEstimatorMixin, LinearSelector):
     n_features_to_select : int or float, default=None
         Number of features to select, all if it exceeds theirs, or their fraction if a
         float in (0, 1]. The radius is then searched for, not with `eta`. Features of
-        `always_keep` come on top. Of `feature_groups` it keeps as many as have at most
-        that many features together, and one at least.
+        `always_keep` come on top. With `feature_groups`, whole groups are selected: as
+        many as fit into this number of features, but at least one group.
     projection : str or callable, default="l1inf"
     {projection_loss}
     {huber_epsilon}

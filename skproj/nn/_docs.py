@@ -113,9 +113,9 @@ AUTOENCODER_DOCS = {
             Number of features to select instead of giving `eta`, which is not used
             then: the schedule ends with the projection whose radius, `eta_`, keeps
             this number. A fit at that `eta` may reach it earlier, with more features.
-            If it exceeds that of all, these are kept. Of `feature_groups` it keeps as
-            many as have at most this number together, and one at least; `always_keep`
-            comes on top.
+            If it exceeds the number of all features, all are kept. With
+            `feature_groups`, whole groups are selected: as many as fit into this number
+            of features, but at least one group. Features of `always_keep` come on top.
     """,
     "ball": """
         projection : str or callable, default="bilevel_l1inf"

@@ -1,7 +1,7 @@
 """An estimate of theta of the exact l1,inf projection, from a sample of the matrix.
 
-It may be as wrong as it likes: `l1inf_levels` begins with it and finds the same levels
-from wherever it begins. A good one saves it looks at the matrix.
+The estimate affects the time only, not the result: `l1inf_levels` starts from it, and
+finds the same levels from any start. A good estimate saves passes over the matrix.
 """
 
 import numpy as np
