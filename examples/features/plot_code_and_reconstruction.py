@@ -33,8 +33,8 @@ print(f"{kept.sum()} of {kept.size} pixels, accuracy {accuracy:.3f} on new digit
 # %%
 # Code
 # ----
-# The code has one number per class, the logits of the classifier. The plane of its first
-# two principal components tells some of the digits apart; the others need all ten.
+# The code has one number per class, the logits of the classifier. The first two
+# principal components tell some of the digits apart; the others need all ten numbers.
 fig, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 importances = np.ma.masked_array(model.feature_importances_, ~kept).reshape(8, 8)
 colors = plt.get_cmap("viridis").with_extremes(bad="0.85")
