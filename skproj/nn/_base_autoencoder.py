@@ -24,7 +24,7 @@ from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
 from skproj.nn._schedule import KINDS, SparsificationSchedule
 from skproj.nn._training._column_projection import ColumnProjection
-from skproj.nn._training._compiled import has_compiled_step
+from skproj.nn._training._compiled import reason_against_compiled
 from skproj.nn._training._consensus import ConsensusTraining, draw_parts
 from skproj.nn._training._decoder import fit_decoder
 from skproj.nn._training._network import (
@@ -343,13 +343,13 @@ class BaseSparseAutoencoder(
         size = auto_batch_size(n_samples)
         activations = [ACTIVATIONS[self.activation]] * len(self._hidden_sizes())
         device = resolve_device(self.device)
-        stays_sparse = (
-            isinstance(X, RowBlocks)
-            and multiplies_sparse(X)
-            and schedule.kind == "consensus"
-            and has_compiled_step(self._objective(), activations, device)
-        )
-        if not stays_sparse:
+        step = self._objective(), activations, device
+        if (
+            not isinstance(X, RowBlocks)
+            or not multiplies_sparse(X)
+            or schedule.kind != "consensus"
+            or reason_against_compiled(*step) is not None
+        ):
             return size
         many = min(n_samples // SPARSE_STEPS_PER_EPOCH, MAX_SPARSE_BATCH_SIZE)
         return max(size, many)

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from skproj.nn import Sparsifier, register_projection
-from skproj.nn.optim._removal import WeightGroups
-from skproj.projection import projection_l12_ball, radius_for_sparsity
+from skproj.nn.optim._removal import GROUP_NORMS, WeightGroups
+from skproj.projection import BALLS, radius_for_sparsity
 
 N_STEPS = 60
 OPTIMIZERS = {
@@ -34,20 +34,26 @@ def train(model, optimizer, n_steps=N_STEPS, after_step=None):
             after_step()
 
 
+@pytest.mark.parametrize("ball", GROUP_NORMS)
 @pytest.mark.parametrize("dims", [(0,), (1, 2), (0, 2)])
 @pytest.mark.parametrize("n_groups", [0, 1, 3])
-def test_groups_are_those_of_a_projection(dims, n_groups):
-    """Onto an l1,2 ball, with the radius that leaves as many."""
+def test_groups_are_those_of_the_projection(ball, dims, n_groups):
+    """With the radius that leaves as many."""
     W = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 5, 4)))
-    block = WeightGroups(nn.Parameter(W), dims, n_groups)
-    radius = radius_for_sparsity(W.numpy(), n_groups=n_groups, ball="l12", axis=dims)
-    P = projection_l12_ball(W.numpy(), radius, axis=dims)
+    block = WeightGroups(nn.Parameter(W), dims, ball, n_groups)
+    radius = radius_for_sparsity(W.numpy(), n_groups=n_groups, ball=ball, axis=dims)
+    P = BALLS[ball].project(W.numpy(), radius, axis=dims)
     kept = np.broadcast_to(P.any(axis=dims, keepdims=True), P.shape)
     (mask,) = block.masks()
     np.testing.assert_array_equal(mask, kept)
     (threshold,) = block.thresholds(1.0)
     assert torch.equal(block.keep(W, threshold), W * mask)
     assert block.size == W.numel() // math.prod(W.shape[d] for d in dims)
+
+
+def test_every_grouped_ball_has_a_norm():
+    names = {x for x, ball in BALLS.items() if ball.grouped and ball.sparsifying}
+    assert GROUP_NORMS.keys() == names
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -111,7 +117,7 @@ def test_sparsifier_of_inputs_is_the_projection():
         assert torch.equal(W, V)
 
 
-def test_units_and_inputs_of_layers():
+def test_units_and_balls_of_layers():
     model, _ = make_problem()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     target = {"0.0": 0.5, "1.3": 2 / 3}
@@ -123,8 +129,9 @@ def test_units_and_inputs_of_layers():
 
     model, _ = make_problem()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    options = {"layers": ["0.0", "1.0"], "groups": "inputs", "n_steps": N_STEPS}
-    sparsifier = Sparsifier(model, optimizer, 0.5, **options)
+    balls = {"0.0": "l12", "1.0": "l1inf"}
+    sparsifier = Sparsifier(model, optimizer, 0.5, groups=balls, n_steps=N_STEPS)
+    assert [block.ball for block in sparsifier.blocks] == ["l12", "l1inf"]
     train(model, optimizer, N_STEPS // 2)
     sparsifier.finalize()
     assert model[0][0].weight.any(dim=0).sum() == 6
@@ -179,7 +186,7 @@ def test_warning_without_effect():
         ({"n_groups": -1}, ValueError, "n_groups == -1, must be >= 0"),
         ({"n_groups": 1.5}, TypeError, "n_groups must be an instance of int"),
         ({"n_groups": 3, "n_steps": None}, TypeError, "n_steps must be an instance"),
-        ({"n_groups": 3, "projection": "l1"}, ValueError, "projection must be None"),
+        ({"n_groups": 3, "projection": "l1"}, ValueError, "projection must be one of"),
     ],
 )
 def test_refusals(options, error, message):

@@ -1,12 +1,19 @@
 """Networks side by side: gradients, means, numbers of networks."""
 
 import itertools
+import logging
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy as reference_cross_entropy
 
-from skproj.nn._training._compiled import CompiledObjective, compiled
+from skproj.nn import SparseSupervisedAutoencoder
+from skproj.nn._training._compiled import (
+    CompiledObjective,
+    compiled,
+    reason_against_compiled,
+)
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, mlp_from_layers
 from skproj.nn._training._objectives import (
     AutoencoderObjective,
@@ -87,6 +94,38 @@ def gradients_alone(stack, group, i):
         if isinstance(layer, StackedLinear):
             gradients.append((layer.weight.grad[place], layer.bias.grad[place]))
     return gradients
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"activation": "gelu"}, "the activation GELU"),
+        ({"hidden_layer_sizes": (10, 10)}, "2 hidden layers, not one"),
+        ({"loss": "focal"}, "another loss than the cross-entropy"),
+        ({}, None),
+    ],
+)
+def test_a_note_says_which_option_keeps_steps_from_being_compiled(
+    settings, reason, caplog
+):
+    X = np.random.default_rng(0).normal(size=(30, 5))
+    settings = {"eta": 3.0, "max_epochs": 1, "random_state": 0, **settings}
+    model = SparseSupervisedAutoencoder(**{"hidden_layer_sizes": 10, **settings})
+    with caplog.at_level(logging.DEBUG, logger="skproj"):
+        model.fit(X, X[:, 0] > 0)
+    told = {record.getMessage() for record in caplog.records}
+    note = f"The training steps are not compiled, because of {reason}."
+    assert told == (set() if reason is None else {note})
+
+
+def test_neither_a_trained_decoder_nor_another_device_has_compiled_steps():
+    objectives = [AutoencoderObjective(cross_entropy, huber, w) for w in (0.0, 0.1)]
+    devices = map(torch.device, ("cuda", "cpu"))
+    reasons = [
+        reason_against_compiled(objective, [torch.nn.SiLU], device)
+        for objective, device in zip(objectives, devices, strict=True)
+    ]
+    assert reasons == ["the device cuda", "a decoder that is trained with the encoder"]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -1,6 +1,7 @@
 """Weights of a network, in blocks with a number of nonzero weights each."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,12 @@ import torch
 from torch.nn.functional import hardshrink
 
 from skproj.nn._training._l1_training import masks_of_largest
-from skproj.nn.optim._removal import WeightGroups, check_not_distributed
+from skproj.nn.optim._removal import (
+    BALL_OF_GROUPS,
+    GROUP_NORMS,
+    WeightGroups,
+    check_not_distributed,
+)
 from skproj.nn.prune._layers import named_weights, split_weights
 from skproj.nn.prune._weights import (
     check_plain,
@@ -216,9 +222,13 @@ def make_blocks(module, target, layers=None):
 
 def group_blocks(module, target, layers, groups):
     """Return a block for the groups of each weight, of its inputs or outputs."""
-    check_choice("groups", groups, ("inputs", "units"))
+    balls = groups if isinstance(groups, Mapping) else None
+    if balls is not None and layers is None and not isinstance(target, Mapping):
+        layers = list(balls)
+    if balls is None:
+        check_choice("groups", groups, ("inputs", "units"))
     blocks = []
-    for _, share, pairs in split_network(module, target, layers):
+    for name, share, pairs in split_network(module, target, layers):
         for layer, kind in pairs:
             weight = pruned_or_plain(layer, kind)
             check_not_distributed(weight)
@@ -230,10 +240,15 @@ def group_blocks(module, target, layers, groups):
                     "groups needs layers without groups of their own, got a "
                     f"{type(layer).__name__} with {layer.groups}."
                 )
+            ball = BALL_OF_GROUPS
+            if balls is not None:
+                names = [n for n, x in module.named_modules() if x is layer]
+                ball = next((balls[n] for n in (*names, name) if n in balls), ball)
+                check_choice("groups", ball, GROUP_NORMS)
             dim = 0 if by_rows else 1
             dims = tuple(d for d in range(weight.ndim) if d != dim)
             n_kept = round((1.0 - share) * weight.shape[dim])
-            blocks.append(WeightGroups(weight, dims, n_kept))
+            blocks.append(WeightGroups(weight, dims, ball, n_kept))
     return blocks
 
 

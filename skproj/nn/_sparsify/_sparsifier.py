@@ -62,10 +62,12 @@ class Sparsifier(WeightRemoval):
     layers : iterable of str, default=None
         Names of layers or parts of the network to which a single `target` applies. None
         takes all that `skproj.nn.prune.sparsity_report` lists.
-    groups : {{"inputs", "units"}}, default=None
+    groups : {{"inputs", "units"}} or dict of str to str, default=None
         Whether weights are removed one by one, or with all others that read the same
         input of a layer, or make the same output. `target` is then the share of the
-        groups of each layer; those with the largest l2 norms are kept.
+        groups of each layer. A dict has names of layers whose inputs are removed, each
+        with the ball whose projections choose them, such as "bilevel_l1inf"; the
+        default is "l12", with which the groups with the largest l2 norms are kept.
     score : {{"balanced", "hoyer"}}, default="balanced"
         How the weights to keep are chosen: by magnitudes that are balanced among the
         layers, see the notes, or by the group sparse projection [3]_ of the filters of

@@ -3,6 +3,7 @@
 Such networks are small: calls of tensor operations take longer than the arithmetic.
 """
 
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -14,11 +15,15 @@ from skproj.nn._training._objectives import AutoencoderObjective, cross_entropy
 from skproj.nn._training._sparse_rows import SparseRows
 from skproj.nn._training._tensors import device_of
 
+LOGGER = logging.getLogger("skproj")
+
 _CODES = {MODULES[name]: code for name, code in ACTIVATIONS.items()}
 
 
-def has_compiled_step(objective, activations, device):
-    """Tell whether there is a compiled step, which can multiply sparse batches.
+def reason_against_compiled(objective, activations, device):
+    """Return why there is no compiled step, or None.
+
+    Only a compiled step can multiply sparse batches.
 
     Parameters
     ----------
@@ -29,19 +34,25 @@ def has_compiled_step(objective, activations, device):
 
     Returns
     -------
-    has_step : bool
+    reason : str or None
     """
-    return (
-        len(activations) == 1
-        and activations[0] in _CODES
-        and device.type == "cpu"
-        and objective.prediction is cross_entropy
-        and objective.reconstruction_weight == 0.0
-    )
+    if len(activations) != 1:
+        return f"{len(activations)} hidden layers, not one"
+    if activations[0] not in _CODES:
+        return f"the activation {activations[0].__name__}"
+    if device.type != "cpu":
+        return f"the device {device}"
+    if objective.prediction is not cross_entropy:
+        return "another loss than the cross-entropy"
+    if objective.reconstruction_weight != 0.0:
+        return "a decoder that is trained with the encoder"
+    return None
 
 
 def compiled(objective, stack):
     """Return the objective, with a compiled step if there is one.
+
+    A debug note of the logger "skproj" says why there is none.
 
     Parameters
     ----------
@@ -53,8 +64,10 @@ def compiled(objective, stack):
     objective : AutoencoderObjective
     """
     activations = [type(layer) for layer in stack.encoder[2::2]]
-    if has_compiled_step(objective, activations, device_of(stack)):
+    reason = reason_against_compiled(objective, activations, device_of(stack))
+    if reason is None:
         return CompiledObjective(*vars(objective).values())
+    LOGGER.debug("The training steps are not compiled, because of %s.", reason)
     return objective
 
 

@@ -14,11 +14,14 @@ from skproj.nn.functional._checks import (
     check_type_of_dims,
 )
 from skproj.nn.optim._removal import (
+    BALL_OF_GROUPS,
+    GROUP_NORMS,
     WeightGroups,
     WeightRemoval,
     check_not_distributed,
 )
 from skproj.projection import BALLS
+from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 
 # Number of projections after which a constraint should have made zeros.
@@ -246,14 +249,17 @@ def register_projection(
     projection : str or callable, default=None
         A key of `skproj.projection.BALLS`, or a function ``f(W, radius, dim=dim)``
         that returns a tensor of the shape of `W`: a new one, or `W` itself after
-        having changed it. None is "bilevel_l1inf"; with `n_groups` it has to be None.
+        having changed it. None is "bilevel_l1inf" with `radius`, and "l12" with
+        `n_groups`, for which the largest entry of a group says less than its l2 norm.
     radius : float or callable, default=None
         Radius of the ball, or a function of the number of steps done so far, from 1,
         that returns it. Exactly one of `radius` and `n_groups` must be given.
     n_groups : int, default=None
-        Number of groups of each parameter that are left in the end, with the largest l2
-        norms. All are there at first, and fewer and fewer until 60 % of `n_steps`;
-        removed ones are trained on and may return until 80 %, as with `Sparsifier`.
+        Number of groups of each parameter that are left in the end: those that the
+        projection leaves whose radius `skproj.projection.radius_for_sparsity` finds,
+        with their values. All are there at first, and fewer and fewer until 60 % of
+        `n_steps`; removed ones are trained on and may return until 80 %, as with
+        `Sparsifier`.
     n_steps : int, default=None
         Number of steps that the training will have, needed with `n_groups`.
     {dim}
@@ -323,12 +329,8 @@ def register_projection(
     >>> handle.remove()
     """
     check_optimizer(optimizer)
-    if n_groups is not None and projection is not None:
-        raise ValueError(
-            "projection must be None with n_groups, which keeps the groups with the "
-            f"largest l2 norms, got {projection!r}."
-        )
-    projection = "bilevel_l1inf" if projection is None else projection
+    if projection is None:
+        projection = "bilevel_l1inf" if n_groups is None else BALL_OF_GROUPS
     _check_projection(projection)
     check_type_of_dims(dim)
     if (radius is None) == (n_groups is None):
@@ -344,10 +346,12 @@ def register_projection(
             check_dims(dim, W.ndim)
     if n_groups is None:
         return _ProjectionHandle(optimizer, params, projection, radius, dim)
+    check_choice("projection", projection, GROUP_NORMS)
     check_scalar(n_groups, "n_groups", numbers.Integral, min_val=0)
     check_scalar(n_steps, "n_steps", numbers.Integral, min_val=1)
     blocks = [
-        WeightGroups(W, tuple(check_dims(dim, W.ndim)), int(n_groups)) for W in params
+        WeightGroups(W, tuple(check_dims(dim, W.ndim)), projection, int(n_groups))
+        for W in params
     ]
     for block in blocks:
         check_not_distributed(block.weight)

@@ -21,6 +21,16 @@ GROUP_DECAY = 5.0
 # anew in any case.
 INTERVAL = 16
 LARGEST_SHARE = 0.01
+# Orders of the norms by which projections onto balls choose groups: a projection whose
+# radius leaves k groups leaves those with the largest norms.
+GROUP_NORMS = {
+    "bilevel_l1inf": math.inf,
+    "bilevel_l12": 2,
+    "bilevel_l11": 1,
+    "l12": 2,
+    "l1inf": 1,
+}
+BALL_OF_GROUPS = "l12"  # unless another is given
 
 
 def cubic(share):
@@ -29,19 +39,22 @@ def cubic(share):
 
 
 class WeightGroups(NamedTuple):
-    """Groups of the entries of a weight, those with the largest l2 norms of which stay.
+    """Groups of the entries of a weight, some of which are left in the end.
 
     Attributes
     ----------
     weight : torch.nn.Parameter
     dims : tuple of int
         Along which a group runs.
+    ball : str
+        A key of `GROUP_NORMS`.
     n_kept : int
         How many groups are left in the end.
     """
 
     weight: torch.nn.Parameter
     dims: tuple
+    ball: str
     n_kept: int
 
     @property
@@ -79,7 +92,8 @@ class WeightGroups(NamedTuple):
         return [mask.expand_as(W)]
 
     def _norms(self, W):
-        return torch.linalg.vector_norm(W, dim=self.dims, keepdim=True)
+        order = GROUP_NORMS[self.ball]
+        return torch.linalg.vector_norm(W, order, dim=self.dims, keepdim=True)
 
 
 def check_not_distributed(weight):
