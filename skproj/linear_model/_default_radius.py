@@ -33,6 +33,11 @@ NOTHING_LEARNED = (
     "eta or n_features_to_select for another."
 )
 
+NO_LINEAR_MODEL = (
+    "No linear model could choose how many features to select, and one is; give eta or "
+    "n_features_to_select for another number."
+)
+
 
 def choose_radius(make, loss, X, y, rows, options, huber_epsilon=1.35):
     """Choose the radius of a linear model by the scores of samples left out.
@@ -109,20 +114,21 @@ def choose_number(loss, X, y, weight, structure):
     Returns
     -------
     number : int
-    learns : bool
+    doubt : str or None
+        Why it is one although nothing says so, for a warning.
     """
     if structure.n_in_ball <= 1:
-        return structure.n_in_ball, True
+        return structure.n_in_ball, None
     make = partial(_make_problem, structure=structure)
     try:
         samples = _distinct_samples(X, y, {"sample_weight": weight})
         eta, learns = _choose_for_samples(make, loss, *samples, SOLVER)
         problem = make(loss, *samples)
         model = problem.models([problem.solve(eta, **SOLVER)])
-    except ValueError:  # there is no linear model of such numbers, or of so few samples
-        return 1, False
+    except ValueError as error:
+        return 1, f"{NO_LINEAR_MODEL} {error}"
     kept = np.count_nonzero(model.supports[0]) - len(structure.forced)
-    return max(int(kept), 1), learns and kept > 0
+    return max(int(kept), 1), None if learns and kept > 0 else NOTHING_LEARNED
 
 
 def _make_problem(loss, X, y, rows, l2_reg=0.0, *, structure):

@@ -12,7 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 
 from skproj.blocks import RowBlocks
-from skproj.linear_model._default_radius import NOTHING_LEARNED, choose_number
+from skproj.linear_model._default_radius import choose_number
 from skproj.linear_model._feature_structure import structure_of
 from skproj.nn._base_network import (
     DIFFERENT_NETWORK,
@@ -223,9 +223,9 @@ class BaseSparseAutoencoder(
             y[encoded.rows] = targets
             weight = np.zeros(X.shape[0])
             weight[encoded.rows] = encoded.weight
-            number, learns = choose_number(loss, X, y, weight, self._structure())
-            if not learns:
-                warnings.warn(NOTHING_LEARNED, UserWarning, stacklevel=FIT_STACKLEVEL)
+            number, doubt = choose_number(loss, X, y, weight, self._structure())
+            if doubt is not None:
+                warnings.warn(doubt, UserWarning, stacklevel=FIT_STACKLEVEL)
             return SparsityTarget(n_features=number)
         if self.n_features_to_select is None:
             return SparsityTarget(eta=self._projection().check_eta(self.eta))

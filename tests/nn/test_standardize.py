@@ -16,6 +16,7 @@ from skproj import (
 )
 from skproj.blocks import open_blocks
 from skproj.datasets import make_survival
+from skproj.linear_model import _default_radius
 from skproj.nn import _block_input
 from skproj.nn._training import _block_samples
 
@@ -176,3 +177,16 @@ def test_squares_beyond_float32_are_errors_all_the_same():
     model = quick(n_features_to_select=5).fit(X, y)
     errors = model.reconstruction_error_ / model.feature_scale_.astype(float) ** 2
     assert np.nanmax(errors) < 1.0
+
+
+def test_a_failure_of_the_linear_model_is_named(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise ValueError("the numbers are strange")
+
+    monkeypatch.setattr(_default_radius, "make_problem", refuse)
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    model = SparseSupervisedAutoencoder(max_epochs=1, random_state=0)
+    message = "No linear model could choose .* n_features_to_select .* are strange"
+    with pytest.warns(UserWarning, match=message):
+        model.fit(X, X[:, 0] > 0)
+    assert model.n_selected_features_ == 1
