@@ -82,6 +82,7 @@ html_sidebars = {
         "tutorial",
         "glossary",
         "comparison",
+        "comparison_projections",
         "adding_a_ball",
         "roadmap",
         "changelog",
