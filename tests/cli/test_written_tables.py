@@ -24,6 +24,7 @@ from skproj.cli._inputs import read_inputs
 from skproj.cli._select import make_problem
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.persistence import export_panel
+from skproj.persistence._panel._text_tables import find_layout
 
 NAN = np.nan
 KINDS = ["r", "s", "r", "s"]
@@ -423,6 +424,18 @@ def test_other_tables_are_refused_by_name(name, panel, tmp_path):
         assert str(caught.value).count("\n") == 0
     with pytest.raises(ValueError, match=sentence.partition(" holds")[0]):
         panel["predict"](panel["read_table"](path))
+
+
+@pytest.mark.parametrize("separator", ",;\t|")
+def test_a_title_may_hold_the_separator(separator):
+    names = ["id", "age", "weight", "group"]
+    rows = [[f"p{i}", f"{i}", f"{i}.5", "case"] for i in range(9)]
+    lines = [separator.join(row) + "\n" for row in (names, *rows)]
+    layout = find_layout([f"Study A{separator} 2024\n", "\n", *lines])
+    assert (layout.separator, layout.names) == (separator, names)
+    # A header with too few names is no title: its rows hold numbers.
+    layout = find_layout([f"id{separator}age\n", *lines[1:]])
+    assert layout.names != rows[0]
 
 
 def test_typed_text_that_holds_numbers_is_no_category(tmp_path, capsys):

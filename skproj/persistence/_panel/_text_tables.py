@@ -304,6 +304,8 @@ def header_of(lines, separator, share):
         if n_more == 1 and [any(map(is_value, row)) for row in rows] == [False, True]:
             continue  # the names are in the next line
         if n_more > 1 and max(n_filled for _, n_filled in body) > n_names:
+            if rows and len(rows[0]) == width and not any(map(is_value, rows[0])):
+                continue  # a title with this sign in it, and the names below
             break
         if separator == " " and n_more != 1 and len(counts) < 3:
             break  # a name of two words, and an entry of two
