@@ -60,6 +60,8 @@ CELL_DEFAULTS = {
 }
 
 STANDARD_INPUT = "-"
+# In place of a SHA-256.
+OF_STANDARD_INPUT = "unknown, of the standard input"
 N_FOLDS = 5
 
 # What the values of options are.
