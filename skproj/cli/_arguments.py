@@ -60,6 +60,8 @@ CELL_DEFAULTS = {
 }
 
 STANDARD_INPUT = "-"
+# In place of a SHA-256.
+OF_STANDARD_INPUT = "unknown, of the standard input"
 N_FOLDS = 5
 
 # What the values of options are.
@@ -369,7 +371,7 @@ def add_table_options(parser):
         default=[],
         metavar="TEXT",
         help="what stands for a missing value besides NA, null and the like, such as "
-        "n.d. or '<90'; several may be joined by commas: ND,.,?",
+        "n.d. or '<90'; several that are no numbers may be joined by commas: ND,.,?",
     )
     parser.add_argument(
         "--na-below",
@@ -400,8 +402,8 @@ def add_column_options(parser):
         action="append",
         default=[],
         metavar="CONDITION",
-        help="rows to use, such as 'Group != QC' or 'age >= 18', also of a column that "
-        "is no feature; given several times, all must hold",
+        help="rows to use, such as 'Group != QC', 'age >= 18' or 'age != NA', also of "
+        "a column that is no feature; given several times, all must hold",
     )
     for name, what in (
         ("--drop", "columns that are not features, such as ids"),
@@ -571,14 +573,19 @@ class Extend(argparse.Action):
     """Append several lists of values."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        """Set the attribute to all values so far."""
+        """Set the attribute to all values so far, those that are refused as well."""
+        lists = [value if isinstance(value, list) else [value] for value in values]
         before = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, [*before, *itertools.chain(*values)])
+        setattr(namespace, self.dest, [*before, *itertools.chain(*lists)])
 
 
 def texts(text):
     """Return what stands for missing values, of text such as ND,.,? or -9,5."""
     if re.search(r"\d,\d", text):
+        if text.count(",") > 1:
+            raise argparse.ArgumentTypeError(
+                f"of numbers, write blanks between them, not commas, got {text!r}"
+            )
         return [clean(text)]
     return [clean(part) for part in text.split(",")]
 
@@ -594,8 +601,13 @@ def limit(text):
 
 
 def condition(text):
-    """Return what rows must fulfil, of text such as Group != QC."""
-    found = re.fullmatch(r"(.*?[^\s=!<>])\s*(==|!=|<=|>=|=|<|>)(.*)", text, re.DOTALL)
+    """Return what rows must fulfil, of text such as Group != QC.
+
+    A sign between blanks comes first: names of columns may have others.
+    """
+    column, sign = r"(.*?[^\s=!<>])", r"(==|!=|<=|>=|=|<|>)(?![=<>])"
+    found = re.fullmatch(rf"{column}\s+{sign}\s+(.*)", text, re.DOTALL)
+    found = found or re.fullmatch(rf"{column}\s*{sign}(.*)", text, re.DOTALL)
     if found is None:
         raise argparse.ArgumentTypeError(
             f"must be a column, one of = != < <= > >=, and a value, got {text!r}"

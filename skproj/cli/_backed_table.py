@@ -131,7 +131,7 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         # The columns of the file, without rows.
         schema = metadata.schema.to_arrow_schema()
         self._stored = stored
-        self._empty = schema.empty_table().to_pandas()
+        self._empty = schema.empty_table().to_pandas(date_as_object=False)
         self._empty.columns = clean_names(map(str, self._empty), options.wanted)
         super().__init__(frame, *others)
         self.columns = [name for name in self._empty if name != options.index]

@@ -120,6 +120,15 @@ def cells_of(column):
     return column.astype(object).where(column.notna(), None).tolist()
 
 
+def decimal_of(cells, options):
+    """Return the decimal sign of a table, of whose columns of objects are the cells."""
+    if options.decimal_sign is not None:
+        return options.decimal_sign
+    used = {name: cells[name] for name in cells if options.matters(name)}
+    others = {name: cells[name] for name in cells if name not in options.drop}
+    return find_decimal(used, others, options.usual_decimal)
+
+
 def read_numbers(frame, options, known, decimal=None):
     """Return a frame with numbers for text, and the decimal sign.
 
@@ -127,12 +136,8 @@ def read_numbers(frame, options, known, decimal=None):
     decimal sign suits all columns, unless it is given.
     """
     names = object_columns(frame).difference([*known], sort=False)
-    decimal = decimal or options.decimal_sign
     cells = {name: cells_of(frame[name]) for name in names}
-    if decimal is None:
-        used = {name: cells[name] for name in names if options.matters(name)}
-        others = {name: cells[name] for name in names if name not in options.drop}
-        decimal = find_decimal(used, others, options.usual_decimal)
+    decimal = decimal or decimal_of(cells, options)
     changed, grouped = {}, {}
     for name, column in cells.items():
         numbers = column_numbers(column, decimal)
@@ -256,7 +261,7 @@ def spoiled(column, name, decimal="."):
         words = words if len(words) <= MAX_TYPED else [first]
         them = "it" if len(words) == 1 else "them"
         advice = f"{option('--na', *words)} reads {them} as missing"
-        if any(word.startswith("<") for word in words):
+        if any(half_of_limit(word, "<") != word for word in words):
             advice += ", --na-below '<' as half of the limit"
     n_wrong = sum(counts[cell] for cell in wrong)
     entries = "1 entry" if n_wrong == 1 else f"{n_wrong} entries"

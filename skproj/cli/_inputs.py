@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skproj.cli._arguments import STANDARD_INPUT
+from skproj.cli._arguments import OF_STANDARD_INPUT, STANDARD_INPUT
 from skproj.cli._backed_table import Backing
 from skproj.cli._channels import windows
 from skproj.cli._errors import CommandError
@@ -125,7 +125,7 @@ def digests_of(options):
 def digest(path):
     """Return the SHA-256 of a file."""
     if str(path) == STANDARD_INPUT:
-        return "unknown, of the standard input"
+        return OF_STANDARD_INPUT
     if path.is_dir():  # a zarr store
         total = hashlib.sha256()
         for file in sorted(file for file in path.rglob("*") if file.is_file()):

@@ -8,7 +8,6 @@ from sklearn.compose import ColumnTransformer
 
 from skproj import __version__
 from skproj.cli._arguments import N_FOLDS
-from skproj.cli._search import N_ETAS
 from skproj.linear_model._default_radius import FEW_SAMPLES, N_REPEATS
 from skproj.utils._pipelines import steps_of
 
@@ -63,9 +62,9 @@ def methods(selection, facts, options):
         f"{facts['features']} candidates in {facts['rows']} rows{groups} with skproj "
         f"{__version__}."
     ]
-    kept += [sentence for sentence in s.preparation if "filled in" in sentence]
+    kept += s.preparation
     if s.n_test:
-        stratified = "" if s.task == "regression" else ", stratified by outcome,"
+        stratified = ", stratified by outcome," if s.task == "classification" else ""
         together = " Rows of a group stayed together." if options.groups else ""
         kept.append(
             f"A random part of {s.n_test} rows{stratified} was held out; everything "
@@ -85,8 +84,8 @@ def how_selected(selection, options):
     """Yield sentences on the model, and on the choice of its radius."""
     s = selection
     folds = f"{options.cv}-fold cross-validation"
-    if s.n_train < FEW_SAMPLES and options.cv == N_FOLDS and not options.backed:
-        folds = f"{N_REPEATS} repetitions of {folds}"
+    if options.class_weight is not None:
+        yield "Rows of rare classes had larger weights, the same in total for each."
     if options.method == "autoencoder":
         yield (
             "Features were standardised. A sparse supervised autoencoder was trained, "
@@ -95,25 +94,45 @@ def how_selected(selection, options):
         )
         if options.eta is None:
             yield f"The radius of the ball was chosen by {folds} ({s.cv_score_name})."
+        yield from grouped(options)
+        if s.threshold is not None:
+            yield s.threshold.sentence
         return
+    if s.n_train < FEW_SAMPLES and options.cv == N_FOLDS and not options.backed:
+        folds = f"{N_REPEATS} repetitions of {folds}"
     yield (
         f"Features were standardised. A linear model minimised {LOSSES[s.task]} with "
         "its coefficients in a ball of the l1 norm over features, l1,2 with several "
-        "outputs, whose radius sets how many features remain."
+        "outputs or features in a group, whose radius sets how many features remain."
     )
+    yield from grouped(options)
     if options.eta is None:
         share = 0.95 if options.keep_gain is None else options.keep_gain
         rule = "within one standard error of the best score"
         if share != "one-standard-error":
-            rule = f"that kept {share:.0%} of the best gain over a model without them"
+            rule = f"that kept {100.0 * share:g}% of the best gain over a model"
+            rule += " without them"
+        n_radii = len(s.search.cv_results_["params"])
         yield (
-            f"Of {N_ETAS} radii, {folds} chose that of the fewest features {rule}, by "
+            f"Of {n_radii} radii, {folds} chose that of the fewest features {rule}, by "
             f"{s.cv_score_name} of rows left out."
         )
-    yield (
-        f"The {s.n_selected} selected features were then given to "
-        f"{describe_head(s.model)}."
-    )
+    given = "selected feature was"
+    if s.n_selected > 1:
+        given = f"{s.n_selected} selected features were"
+    yield f"The {given} then given to {describe_head(s.model)}."
+    if s.threshold is not None:
+        yield s.threshold.sentence
+
+
+def grouped(options):
+    """Yield a sentence if features were selected in groups that the user has given."""
+    if options.windows is not None:
+        yield f"Windows of {options.windows} neighbouring channels were groups."
+    if options.feature_groups is not None:
+        yield f"Groups of features were those of {options.feature_groups.name}."
+    if {options.windows, options.feature_groups} != {None}:
+        yield "Features of a group were selected together."
 
 
 def describe_head(model):

@@ -13,7 +13,8 @@ SUFFIX = ".partial"
 
 def run(options, errors):
     """Run ``skproj select``; libraries are imported when all before them is right."""
-    name, sign, value = (options.event or "").partition("=")
+    event = options.event or ""  # the name may have the sign, then without blanks
+    name, sign, value = event.partition(" = " if " = " in event else "=")
     options.event, options.event_value = name.strip() or None, value.strip() or None
     if sign and None in (options.event, options.event_value):
         errors.append("--event must be a column, or COLUMN=VALUE.")

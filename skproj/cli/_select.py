@@ -106,7 +106,7 @@ def make_problem(options, inputs, digests):
     )
     facts = {
         "data": str(options.data),
-        "SHA-256 of the file": digests["the table"],
+        **{f"SHA-256 of {name}": found for name, found in digests.items()},
         "rows": len(y),
         "features": len(names),
         "target": options.target,

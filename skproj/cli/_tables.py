@@ -10,7 +10,15 @@ import numpy as np
 from skproj.cli._anndata_table import read_anndata
 from skproj.cli._backed_table import PLACE, BackedFrameTable, open_annotated
 from skproj.cli._checks import check_unique, require
-from skproj.cli._entries import is_number, read_numbers, tidy, trim_names
+from skproj.cli._entries import (
+    cells_of,
+    decimal_of,
+    is_number,
+    object_columns,
+    read_numbers,
+    tidy,
+    trim_names,
+)
 from skproj.cli._errors import AT_ONCE, CommandError, Errors, check_is_file
 from skproj.cli._frame_table import AS_WRITTEN, FrameTable
 from skproj.cli._rows import rows_to_use
@@ -85,7 +93,8 @@ class ReadOptions:
 
     def matters(self, name):
         """Whether the numbers of a column matter."""
-        return name not in self.drop and (self.used is None or name in self.used)
+        is_used = name not in self.drop and (self.used is None or name in self.used)
+        return is_used or name in {condition.column for condition in self.where}
 
     @property
     def suffix(self):
@@ -343,12 +352,16 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
         names = {*frame, options.target, options.event, options.groups, AS_WRITTEN}
         frame = add_labels(frame, options)
         others = [name for name in frame if name not in names]
+    known = {options.index, options.groups, *options.text}
+    if options.where and not typed and decimal is None:  # limits are numbers as well
+        names = object_columns(frame).difference([*known, AS_WRITTEN], sort=False)
+        decimal = decimal_of({name: cells_of(frame[name]) for name in names}, options)
     if options.complete or options.backed:
-        frame = frame[rows_to_use(frame, options)].drop(columns=others)
+        kept = rows_to_use(frame, options, decimal or ".")
+        frame = frame[kept].drop(columns=others)
     written = frame.pop(AS_WRITTEN) if AS_WRITTEN in frame else None
     labels, reading = frame.get(options.target), {}
     if not typed:
-        known = {options.index, options.groups, *options.text}
         frame, decimal = read_numbers(frame, options, known, decimal)
         kind = None if labels is None else pd.api.types.infer_dtype(labels)
         if written is None and kind == "string":

@@ -1,5 +1,6 @@
 """``skproj verify``: repeat the run of a report, and compare all its numbers."""
 
+import contextlib
 import json
 import math
 import shlex
@@ -7,7 +8,12 @@ import tempfile
 from pathlib import Path
 
 from skproj.cli import _options
-from skproj.cli._arguments import make_parser, take_refused
+from skproj.cli._arguments import (
+    OF_STANDARD_INPUT,
+    STANDARD_INPUT,
+    make_parser,
+    take_refused,
+)
 from skproj.cli._errors import CommandError, Errors
 from skproj.cli._output import print_lines
 
@@ -16,12 +22,15 @@ NOT_COMPARED = {"command", "settings", "versions", "written", "methods"}
 # Relative difference of numbers that are the same but for rounding on another machine.
 TOLERANCE = 1e-6
 N_NAMED = 5
+# What a report has at least.
+PARTS = {"command": str, "data": dict, "versions": dict, "features": list}
 
 
 def run(options, errors):
     errors.raise_all()
     old = read_report(options.report)
     parsed = command_of(old, options)
+    check_files(old, parsed)
     with tempfile.TemporaryDirectory() as folder:
         parsed.out = Path(folder) / "out"
         parsed.quiet = parsed.no_progress = True
@@ -30,13 +39,6 @@ def run(options, errors):
         take_refused(parsed, found)
         _options.run(parsed, found)
         new = read_report(parsed.out / "report.json")
-    changed = [name for name in old["data"] if name.startswith("SHA-256")]
-    changed = [n for n in changed if old["data"][n] != new["data"].get(n)]
-    if changed:
-        raise CommandError(
-            f"{parsed.data} is not the file that the report was written of: its "
-            "SHA-256 is another one."
-        )
     differences, n_compared = compare(old, new)
     versions = [
         f"{name} {version} (now {new['versions'].get(name)})"
@@ -59,11 +61,29 @@ def read_report(path):
     """Return the content of a ``report.json``."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        if {"command", "data", "versions", "features"} <= set(report):
+        if all(isinstance(report[name], kind) for name, kind in PARTS.items()):
             return report
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         pass
     raise CommandError(f"{path} is no report.json of skproj select.")
+
+
+def check_files(report, options):
+    """Raise an error if a file is not the one that a report was written of."""
+    from skproj.cli._inputs import digests_of  # NumPy and pandas come with it
+
+    paths = {
+        "the table": options.data,
+        "the labels": options.labels,
+        "the groups of features": options.feature_groups,
+    }
+    for name, found in digests_of(options).items():
+        old = report["data"].get(f"SHA-256 of {name}")
+        if old not in (found, None, OF_STANDARD_INPUT):
+            raise CommandError(
+                f"{paths[name]} is not the file that the report was written of: the "
+                f"SHA-256 of {name} is another one."
+            )
 
 
 def command_of(report, options):
@@ -71,11 +91,10 @@ def command_of(report, options):
 
     It is repeated in the folder where it was called, or where the table is found.
     """
-    arguments = shlex.split(report["command"])[1:]
-    try:
+    arguments, parsed = [], None
+    with contextlib.suppress(SystemExit, ValueError):  # of quotes that do not end
+        arguments = shlex.split(report["command"])[1:]
         parsed = make_parser().parse_args(arguments)
-    except SystemExit:
-        parsed = None
     if parsed is None or parsed.command != "select":
         raise CommandError(
             f"{options.report} was not written by a command of this version: "
@@ -84,7 +103,11 @@ def command_of(report, options):
     parsed.command_line = ["skproj", *arguments]
     if options.data is not None:
         parsed.data = options.data
-    if str(parsed.data) == "-" or not parsed.data.exists():
+    if str(parsed.data) == STANDARD_INPUT:
+        raise CommandError(
+            "The table came from the standard input; --data FILE says where it is."
+        )
+    if not parsed.data.exists():
         raise CommandError(
             f"There is no {parsed.data} here; --data FILE says where the table is."
         )
@@ -95,7 +118,7 @@ def compare(old, new):
     """Return sentences on values that differ, and how many were compared."""
     before, after = dict(values_of(old)), dict(values_of(new))
     names = [name for name in before | after if name.split(".")[0] not in NOT_COMPARED]
-    names = [name for name in names if not name.startswith("data.data")]
+    names = [n for n in names if not n.startswith(("data.data", "data.SHA-256"))]
     differences = [
         f"{name} was {before.get(name)}, and is {after.get(name)}"
         for name in names

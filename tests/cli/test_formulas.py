@@ -93,6 +93,56 @@ def test_r_predicts_the_same(exported):
     check(found, expected.reset_index(drop=True))
 
 
+CELLS = {
+    "codes": ["01", "1", "02"],
+    "gaps": ["a", "N/A", "null", "ND"],
+    "blanks": ["a", " a", "b"],
+    "letters": ["T", "F", None],
+    "numbers": ["1e5", "100000", "x"],
+}
+
+
+@needs_r
+@pytest.mark.parametrize("entries", CELLS.values(), ids=CELLS)
+def test_r_reads_cells_as_they_are_written(entries, tmp_path):
+    frame = make_frame(2)
+    site = np.resize(np.array(entries, dtype=object), 90)
+    frame["gene0"] += 2.0 * (site == entries[0])
+    frame["site"] = site
+    frame["gene1"] = frame["gene1"].where(frame.index % 5 > 0, -99.0)
+    frame["kind"] = np.where(frame["kind"] == "red", 100_000, 2)
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    options = ["--eta", 9, "--impute", "indicator", "--encode", "onehot"]
+    options += ["--na", "ND", "-99", "--out", tmp_path / "out"]
+    assert select(tmp_path / "table.csv", *options) == 0
+    panel, new = str(tmp_path / "panel"), str(tmp_path / "new.csv")
+    assert main(["export", "panel", str(tmp_path / "out"), "--out", panel]) == 0
+    frame.drop(columns="kind").to_csv(new, index=False)
+    model, out = str(tmp_path / "out" / "model.skops"), str(tmp_path / "expected.csv")
+    assert main(["apply", model, new, "--out", out]) == 0
+    done = subprocess.run(
+        ["Rscript", f"{panel}/panel_model.R", new], capture_output=True, check=True
+    )
+    found, expected = pd.read_csv(io.BytesIO(done.stdout)), pd.read_csv(out)
+    assert list(found) == ["prediction", "probability_2", "probability_100000"]
+    check(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [("a\x01", "has characters that no workbook"), ("a" * 300, "more than 255 char")],
+)
+def test_categories_that_no_workbook_may_hold(entry, reason, tmp_path, capsys):
+    frame = make_frame(2).assign(site=[entry, "b"] * 45)
+    frame["gene0"] += 2.0 * (frame["site"] == "b")
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    options = ["--eta", 9, "--encode", "onehot", "--out", tmp_path / "out"]
+    assert select(tmp_path / "table.csv", *options) == 0
+    panel = str(tmp_path / "panel")
+    assert main(["export", "panel", str(tmp_path / "out"), "--out", panel]) == 0
+    assert reason in capsys.readouterr().out
+
+
 @needs_office
 def test_a_spreadsheet_predicts_the_same(exported):
     folder, new, expected = exported

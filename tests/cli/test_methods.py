@@ -1,6 +1,7 @@
 """What a paper takes from the page: methods in words, rates, and numbers read aloud."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,39 @@ def test_methods_of_numbers_and_times(tmp_path):
     given = [*given, "--event", "died"]
     _, told = paragraph(times, tmp_path / "times", *given, target="time")
     assert "the partial likelihood of proportional hazards" in told["text"]
+    assert "stratified" not in told["text"]
     assert "Of 30 radii, 2-fold cross-validation" in told["text"]
     assert "given to a ridge-penalised Cox regression." in told["text"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "absent"),
+    [
+        ({"method": "autoencoder", "cv": 5}, "chosen by 5-fold", "repetitions"),
+        ({"keep_gain": 0.975}, "that kept 97.5% of", ""),
+        ({"class_weight": "balanced"}, "rare classes had larger weights", ""),
+        ({"windows": 4}, "Windows of 4 neighbouring channels", "Groups of features"),
+        ({"feature_groups": Path("a/b.csv")}, "those of b.csv. Features of a", "Windo"),
+        ({"backed": True, "cv": 5}, "Of 3 radii, 5-fold", "repetitions"),
+    ],
+)
+def test_methods_name_what_was_asked_for(changes, there, absent):
+    result = make_result(preparation=["Always in the model: 'age'."])
+    options = OPTIONS.__class__(**{**vars(OPTIONS), "method": "auto", **changes})
+    text = methods(result, FACTS, options)["text"]
+    assert there in text
+    assert not absent or absent not in text
+    assert "Always in the model: 'age'." in text
+    plain = methods(result, FACTS, OPTIONS)["text"]
+    assert there not in plain
+
+
+def test_a_threshold_is_told_and_one_feature_is_no_plural():
+    threshold = OPTIONS.__class__(label="red", sentence="From 0.3 on it is red.")
+    result = make_result(threshold=threshold, n_selected=1)
+    text = methods(result, FACTS, OPTIONS)["text"]
+    assert "The selected feature was then given to" in text
+    assert "From 0.3 on it is red." in text
 
 
 def test_methods_without_what_is_not_known():

@@ -1,5 +1,7 @@
 """Rows that --where asks for, events by their value, and columns that say no number."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from skproj.cli._rows import holds
 
 pytestmark = pytest.mark.filterwarnings("default:.* leaves out ")
 
+OPTIONS = SimpleNamespace(path="table", missing=("ND",))
 COLUMN = pd.Series(["QC", "a b", None, "7", "7.0", "12"], dtype=object)
 
 
@@ -22,10 +25,13 @@ COLUMN = pd.Series(["QC", "a b", None, "7", "7.0", "12"], dtype=object)
         ("x=a b", [1]),
         ("x == 7", [3, 4]),
         ("x!=7.00", [0, 1, 2, 5]),
+        ("x != NA", [0, 1, 3, 4, 5]),
+        ("x!=ND", [0, 1, 3, 4, 5]),
+        ("x =", [2]),
     ],
 )
 def test_conditions_on_entries(text, rows):
-    assert np.flatnonzero(holds(condition(text), COLUMN, "table")).tolist() == rows
+    assert np.flatnonzero(holds(condition(text), COLUMN, OPTIONS)).tolist() == rows
 
 
 @pytest.mark.parametrize(
@@ -35,10 +41,50 @@ def test_conditions_on_entries(text, rows):
 def test_conditions_on_numbers(text, rows):
     for column in (COLUMN[3:], COLUMN[3:].astype(float)):
         column = pd.concat([column, pd.Series([None], dtype=object)])
-        assert np.flatnonzero(holds(condition(text), column, "")).tolist() == rows
+        assert np.flatnonzero(holds(condition(text), column, OPTIONS)).tolist() == rows
 
 
-@pytest.mark.parametrize("text", ["x", "=", "= 3", "", "!= a"])
+def test_conditions_on_truth_values():
+    column = pd.Series([True, False, True])
+    for text in ("x = TRUE", "x=true", "x != false"):
+        assert holds(condition(text), column, OPTIONS).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "sign", "value"),
+    [
+        ("a=b = c", "a=b", "=", "c"),
+        ("a<b >= 3", "a<b", ">=", "3"),
+        ("a = <3> ", "a", "=", "<3>"),
+        ("a = b = c", "a", "=", "b = c"),
+    ],
+)
+def test_signs_in_names(text, column, sign, value):
+    assert condition(text)[1:] == (column, sign, value)
+
+
+@pytest.mark.parametrize(
+    ("entries", "text", "n_rows"),
+    [
+        (["1,500", "2,25"], "x < 1,6", 45),
+        (["1,500", "2,750"], "x < 2", 45),
+        (["1,500", "2,750"], "x = 1.5", 45),
+        (["1.500", "2.750"], "x < 2000", 45),
+        (["1.500", "9,5"], "x > 1.000", 45),
+    ],
+)
+@pytest.mark.filterwarnings("default:.*thousands marks")
+def test_conditions_on_numbers_with_commas(entries, text, n_rows, tmp_path, capsys):
+    frame = make_frame().assign(x=entries * 45)
+    path = tmp_path / "table.csv"
+    frame.to_csv(path, index=False, sep=";", decimal=",")
+    assert select(path, "--eta", 1, "--where", text) == 0
+    assert f"{n_rows} rows, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "=", "= 3", "", "!= a", "x !== 3", "x =< 3", "x<>3"]
+)
 def test_text_that_is_no_condition(text, tmp_path, capsys):
     make_frame().to_csv(tmp_path / "table.csv", index=False)
     assert select(tmp_path / "table.csv", "--where", text) == 2
@@ -129,12 +175,12 @@ def trial():
 
 
 def test_the_value_of_an_event(tmp_path):
-    frame = trial()
-    coded = frame.assign(status=1 - frame.index.to_numpy() % 2)
+    frame = trial().rename(columns={"status": "OS=status"})
+    coded = frame.assign(**{"OS=status": 1 - frame.index.to_numpy() % 2})
     options = ["--eta", 1, "--event"]
     found, same = (
         selection_of(table, tmp_path, "--overwrite", *options, event, target="time")
-        for table, event in ((frame, "status = DECEASED"), (coded, "status"))
+        for table, event in ((frame, "OS=status = DECEASED"), (coded, "OS=status = 1"))
     )
     assert [f.score for f in found.features] == [f.score for f in same.features]
 
@@ -178,6 +224,25 @@ def test_dates_are_no_features(suffix, form, tmp_path, capsys):
     assert "columns of dates were left out, 'visit'" in told.err
 
 
+@pytest.mark.filterwarnings("default:.*columns of dates")
+def test_dates_in_a_file_that_is_read_in_blocks(tmp_path, capsys):
+    days = pd.date_range("2024-01-07", periods=90)
+    path = tmp_path / "table.parquet"
+    make_frame().assign(visit=days.date, time=days).to_parquet(path)
+    assert select(path, "--eta", 1, "--backed") == 0
+    assert "of dates were left out, 'visit', 'time'" in capsys.readouterr().err
+
+
+def test_half_of_a_negative_limit_is_above_it(tmp_path, capsys):
+    frame = make_frame().astype({"gene3": object})
+    frame.loc[::9, "gene3"] = "<-5"
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--eta", 1, "--na-below", "<") == 2
+    told = capsys.readouterr().err
+    assert "--na '<-5' reads it as missing" in told
+    assert "half of the limit" not in told
+
+
 @pytest.mark.parametrize("entry", ["2024", "1.5", "12-34", "31.12", "a-b-c", "1.2.3.4"])
 def test_other_text_is_no_date(entry, tmp_path, capsys):
     frame = make_frame().assign(code=[entry, "x"] * 45)
@@ -218,6 +283,7 @@ def test_columns_that_describe_features(tmp_path, capsys):
     [
         ("ND", ["ND"]),
         ("ND,.,?,#DIV/0!", ["ND", ".", "?", "#DIV/0!"]),
+        ("99,999", ["99,999"]),
         ("-9,5", ["-9,5"]),
         ("<0,5", ["<0,5"]),
         ("n.d., -99", ["n.d.", "-99"]),
@@ -227,7 +293,14 @@ def test_what_stands_for_missing_values(text, found):
     assert texts(text) == found
 
 
-@pytest.mark.parametrize("text", ["90", "ND", "<", "<ND", ">5"])
+@pytest.mark.parametrize("text", ["7,8,9", "ND,7,8"])
+def test_lists_of_numbers_for_missing_values(text, tmp_path, capsys):
+    make_frame().to_csv(tmp_path / "table.csv", index=False)
+    assert select(tmp_path / "table.csv", "--na", "x", text) == 2
+    assert "--na: of numbers, write blanks between them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["90", "ND", "<", "<ND", ">5", "<-5"])
 def test_limits(text, tmp_path, capsys):
     frame = make_frame().astype({"gene3": object})
     frame.loc[::9, "gene3"] = "<0.4"

@@ -1,6 +1,8 @@
 """skproj verify: the run of a report is repeated, and its numbers are compared."""
 
+import io
 import json
+from pathlib import Path
 
 import pytest
 from cli_helpers import FAST, make_frame
@@ -62,6 +64,52 @@ def test_another_table(report, capsys):
     assert "table.csv is not the file that the report was" in capsys.readouterr().err
 
 
+def test_other_labels_and_groups(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    frame = make_frame(2).rename_axis("id")
+    frame.drop(columns="kind").to_csv("table.csv")
+    frame[["kind"]].to_csv("labels.csv")
+    groups = "feature,group\ngene0,a\ngene1,a\n"
+    Path("groups.csv").write_text(groups)
+    arguments = ["select", "table.csv", "--target", "kind", *FAST, "--eta", "2"]
+    arguments += ["--labels", "labels.csv", "--index", "id", "--out", "out"]
+    assert main([*arguments, "--feature-groups", "groups.csv"]) == 0
+    assert main(["verify", "out/report.json"]) == 0
+    Path("groups.csv").write_text(groups.replace("gene1", "gene2"))
+    assert main(["verify", "out/report.json"]) == 2
+    told = capsys.readouterr().err
+    assert "groups.csv is not the file that the report was written of" in told
+    Path("groups.csv").write_text(groups)
+    frame[["kind"]][::-1].to_csv("labels.csv")
+    assert main(["verify", "out/report.json"]) == 2
+    assert "the SHA-256 of the labels is another" in capsys.readouterr().err
+
+
+def test_a_table_without_the_target_is_another_table(report, capsys):
+    make_frame(2).drop(columns="kind").to_csv("table.csv", index=False)
+    assert main(["verify", str(report)]) == 2
+    assert "table.csv is not the file that the report was" in capsys.readouterr().err
+
+
+def test_a_report_of_the_standard_input(report, capsys, monkeypatch):
+    content = report.parent.parent.joinpath("table.csv").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    arguments = ["select", "-", "--target", "kind", *FAST, "--eta", "2"]
+    assert main([*arguments, "--out", "piped"]) == 0
+    assert main(["verify", "piped/report.json"]) == 2
+    assert "came from the standard input; --data FILE" in capsys.readouterr().err
+    assert main(["verify", "piped/report.json", "--data", "table.csv"]) == 0
+
+
+@pytest.mark.parametrize(
+    "values", [{"command": 3}, {"versions": None}, {"data": []}, {"features": None}]
+)
+def test_parts_of_reports_that_are_spoiled(values, report, capsys):
+    change(report, **values)
+    assert main(["verify", str(report)]) == 2
+    assert "is no report.json of skproj select" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", "1", "no"])
 def test_files_that_are_no_report(content, tmp_path, capsys):
     path = tmp_path / "report.json"
@@ -70,7 +118,9 @@ def test_files_that_are_no_report(content, tmp_path, capsys):
     assert f"{path} is no report.json of skproj select" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["skproj select --old", "skproj info", ""])
+@pytest.mark.parametrize(
+    "command", ["skproj select --old", "skproj info", "", "skproj select 't"]
+)
 def test_commands_that_cannot_be_repeated(command, report, capsys):
     change(report, command=command)
     assert main(["verify", str(report)]) == 2

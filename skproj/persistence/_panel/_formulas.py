@@ -6,17 +6,19 @@ from importlib import resources
 
 from skproj._version import __version__
 from skproj.persistence._panel._export import feature_rows
+from skproj.persistence._panel._text_tables import MISSING
 
-# Characters of a formula that spreadsheets take.
-MAX_FORMULA = 8000
+# Characters of a formula and of text in it, and choices, that spreadsheets take.
+MAX_FORMULA, MAX_TEXT, MAX_CHOICES = 8000, 255, 254
 # What a feature of the R script has.
 R_ITEMS = "column", "kind", "category", "known", "fill", "center", "scale"
 
 
-def r_source(panel):
+def r_source(panel, missing=()):
     """Return a script of base R that predicts from a panel; the model is linear.
 
-    Text is plain ASCII, so that the script reads the same everywhere.
+    Text is plain ASCII, so that the script reads the same everywhere. `missing` is more
+    text that stands for a missing value.
     """
     rows = feature_rows(panel)
     features = ",\n".join(
@@ -30,6 +32,7 @@ def r_source(panel):
         "intercepts": r_value(panel.formula[1].tolist()),
         "classes": r_value(panel.classes),
         "threshold": r_value(panel.model.get("threshold")),
+        "missing": r_value(sorted(MISSING.union(missing))),
     }
     text = resources.files(__package__).joinpath("panel_model.R").read_text("utf-8")
     return re.sub(r"@(\w+)@", lambda found: values[found[1]], text)
@@ -71,13 +74,18 @@ def write_workbook(panel, path):
         "+".join([number(b), *(term(row, places[row["column"]], k) for row in rows)])
         for k, b in enumerate(panel.formula[1].tolist())
     ]
-    if max(map(len, sums)) > MAX_FORMULA or len(columns) > 16_000:
-        return "its formula would be too long for a spreadsheet"
-    if any(openpyxl.cell.cell.ILLEGAL_CHARACTERS_RE.search(c) for c in columns):
-        return "a name has characters that no workbook may hold"
     n = len(columns)
     cells = [f"{letter(n + k)}2" for k in range(1, len(sums) + 1)]
     outputs = outputs_of(panel, sums, cells)
+    if max(map(len, outputs.values())) > MAX_FORMULA or len(sums) > MAX_CHOICES:
+        return "its formula would be too long for a spreadsheet"
+    words = [*(panel.classes or ()), *(row.get("category") for row in rows)]
+    words = [word for word in words if isinstance(word, str)]
+    if max(map(len, words), default=0) > MAX_TEXT:
+        return f"a class or category has more than {MAX_TEXT} characters"
+    is_illegal = openpyxl.cell.cell.ILLEGAL_CHARACTERS_RE.search
+    if any(map(is_illegal, [*columns, *words])):
+        return "a name has characters that no workbook may hold"
     book = openpyxl.Workbook()
     sheet = book.active
     sheet.title = "Panel"
@@ -103,7 +111,7 @@ def outputs_of(panel, sums, cells):
         largest = f"CHOOSE(MATCH(MAX({area}),{area},0),{','.join(labels)})"
         return {**dict(zip(names, sums, strict=True)), "prediction": largest}
     threshold = panel.model.get("threshold")
-    second = f"1/(1+EXP(-{cells[0]}))"
+    second = f"1/(1+EXP(MIN(709,-{cells[0]})))"
     chosen = f"IF({cells[0]}>0,{labels[1]},{labels[0]})"
     if threshold is not None:
         place = threshold["place"]

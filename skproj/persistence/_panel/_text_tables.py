@@ -111,13 +111,16 @@ def half_of_limit(cell, limits):
     """Return half of 90 as text for an entry <90, other entries as they are.
 
     `limits` are the entries for which this is done; the sign < alone stands for all.
+    Half of a negative limit is above it, and not read.
     """
     found = None
     if cell.startswith("<") and ("<" in limits or cell.replace(" ", "") in limits):
         text = cell[1:].strip()
         decimal = "," if "," in text and "." not in text else "."
         found = to_number(text, decimal)
-    return cell if found is None else f"{found / 2:.15g}".replace(".", decimal)
+    if found is None or found < 0.0:
+        return cell
+    return f"{found / 2:.15g}".replace(".", decimal)
 
 
 def is_number(value):

@@ -9,12 +9,14 @@ features <- @features@
 intercepts <- @intercepts@
 classes <- @classes@
 threshold <- @threshold@
+missing <- @missing@
+codes <- Filter(is.finite, suppressWarnings(as.numeric(missing)))
 
 columns <- function() unique(vapply(features, function(f) f$column, ""))
 
 is_category <- function(value, category) {
   if (is.null(category) || identical(category, "nan")) return(is.na(value))
-  if (is.character(category)) same <- as.character(value) == category
+  if (is.character(category)) same <- as.character(value) == trimws(category)
   else same <- suppressWarnings(as.numeric(value)) == as.numeric(category)
   !is.na(same) & same
 }
@@ -24,11 +26,15 @@ feature_values <- function(f, table) {
     stop("the table has no column '", f$column, "'", call. = FALSE)
   }
   value <- table[[f$column]]
-  if (is.factor(value)) value <- as.character(value)
+  if (!is.numeric(value) && !is.logical(value)) value <- trimws(as.character(value))
+  value[value %in% missing] <- NA
+  if (f$kind != "category") {
+    value[suppressWarnings(as.numeric(value)) %in% codes] <- NA
+  }
   absent <- is.na(value)
   if (f$kind == "missing") return(as.numeric(absent))
-  if (!is.null(f$fill)) value[absent] <- f$fill
   if (f$kind == "category") {
+    if (!is.null(f$fill)) value[absent] <- f$fill
     if (!is.null(f$known)) {
       known <- Reduce(`|`, lapply(as.list(f$known), is_category, value = value))
       if (!all(known)) {
@@ -38,10 +44,11 @@ feature_values <- function(f, table) {
     }
     return(as.numeric(is_category(value, f$category)))
   }
-  if (is.character(value) && all(toupper(value) %in% c("TRUE", "FALSE"))) {
-    value <- as.logical(value)
+  if (is.character(value) && all(toupper(value[!absent]) %in% c("TRUE", "FALSE"))) {
+    value <- toupper(value) == "TRUE"
   }
   number <- suppressWarnings(as.numeric(value))
+  if (!is.null(f$fill)) number[absent] <- f$fill
   if (!all(is.finite(number))) {
     row <- which(!is.finite(number))[1]
     stop("column '", f$column, "' has '", value[row], "' in row ", row,
@@ -74,13 +81,15 @@ predict_panel <- function(table) {
     if (threshold$of == "decision") score <- decision[, 1] * (2 * wanted - 3)
     place <- ifelse(score >= threshold$value, wanted, 3 - wanted)
   }
-  colnames(probability) <- paste0("probability_", classes)
+  labels <- format(classes, scientific = FALSE, trim = TRUE, justify = "none")
+  colnames(probability) <- paste0("probability_", labels)
   data.frame(prediction = classes[place], probability, check.names = FALSE)
 }
 
 arguments <- commandArgs(trailingOnly = TRUE)
 if (sys.nframe() == 0L && length(arguments) > 0) {
+  options(scipen = 100)  # 100000 and not 1e+05
   table <- read.csv(arguments[1], check.names = FALSE, encoding = "UTF-8",
-                    na.strings = c("NA", "", "NaN", "nan"), stringsAsFactors = FALSE)
+                    na.strings = NULL, colClasses = "character")
   write.csv(predict_panel(table), stdout(), row.names = FALSE)
 }
