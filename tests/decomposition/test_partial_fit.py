@@ -13,7 +13,6 @@ from sklearn.utils import gen_batches
 from skproj import GroupSparseNMF
 from skproj.persistence import dump, load
 from skproj.projection import hoyer_sparsity
-from skproj.utils._state import VERSION
 
 LEVELS = [
     {},
@@ -199,15 +198,6 @@ def test_a_saved_model_goes_on(dense, how, tmp_path):
         one.partial_fit(dense[30:])
     np.testing.assert_array_equal(other.components_, model.components_)
     assert other.n_steps_ == 2
-
-
-def test_states_before_the_forget_factor_get_its_default():
-    state = GroupSparseNMF(forget_factor=0.1).__getstate__()
-    assert state.pop(VERSION) == 3
-    del state["forget_factor"]
-    model = GroupSparseNMF()
-    model.__setstate__(state | {VERSION: 2})
-    assert model.forget_factor == 0.7
 
 
 @pytest.mark.parametrize(

@@ -221,23 +221,7 @@ def test_parameters_go_through_searches_and_stability():
     assert stability.selection_probabilities_[20] == 0.0
 
 
-def test_state_of_an_earlier_version_is_loaded():
-    """What was saved without these parameters has their defaults."""
-    for kind in (ProjectionFeatureSelector, ProjectionFeatureSelectorCV):
-        state = kind().__getstate__()
-        is_search = kind is ProjectionFeatureSelectorCV
-        assert state["_skproj_state_version"] == 4 + is_search
-        state["_skproj_state_version"] = 2
-        for name in STRUCTURE:
-            del state[name]
-        if is_search:
-            del state["keep_gain"]
-            state["selection_rule"] = "best"
-        loaded = kind.__new__(kind)
-        loaded.__setstate__(state)
-        assert loaded.get_params().keys() == kind().get_params().keys()
-        assert loaded.feature_groups is None
-        assert not is_search or loaded.keep_gain == 1.0
+def test_the_structure_is_pickled():
     fitted = ProjectionFeatureSelector(**STRUCTURE).fit(X, y)
     assert_array_equal(pickle.loads(pickle.dumps(fitted)).coef_, fitted.coef_)
 

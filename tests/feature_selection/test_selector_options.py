@@ -27,7 +27,6 @@ from skproj.feature_selection import (
     eta_path,
 )
 from skproj.linear_model._targets import choose_loss
-from skproj.utils._state import VERSION
 
 N_SAMPLES, N_FEATURES = 90, 6
 FREE = {"eta": np.inf, "tol": 1e-9, "max_iter": 20000}
@@ -366,18 +365,6 @@ def test_positive_needs_a_ball_by_name():
         selector = kind(projection=projection, positive=True)
         with pytest.raises(ValueError, match="positive=True needs the name of a proj"):
             selector.fit(X, y)
-
-
-@pytest.mark.parametrize(
-    "estimator", [ProjectionFeatureSelector(), ProjectionFeatureSelectorCV()]
-)
-def test_files_of_earlier_versions_have_no_positive(estimator):
-    state = estimator.__getstate__()
-    state |= {VERSION: 3}
-    del state["positive"]
-    restored = type(estimator).__new__(type(estimator))
-    restored.__setstate__(state)
-    assert restored.get_params() == estimator.get_params()
 
 
 def test_auto_never_takes_counts():
