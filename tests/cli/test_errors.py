@@ -192,7 +192,7 @@ def test_files_are_replaced_only_when_asked(data, result, tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert select(data, "--out", out, "--overwrite", "--test-size", 0) == 0
     names = {path.name for path in out.iterdir()}
-    left_out = {"calibration.png", "curves.png", "test.png"}
+    left_out = {"calibration.png", "curves.png", "test.png", "spectrum.png"}
     assert names == set(FILES) - left_out | {"mine.txt"}
 
     file = tmp_path / "predictions.csv"
@@ -251,7 +251,7 @@ def test_files_of_a_folder_that_exists_are_made_within_it(data, tmp_path, monkey
     )
     assert select(data, "--out", out) == 0
     assert used[0].parent == out
-    assert {path.name for path in out.iterdir()} == set(FILES)
+    assert {path.name for path in out.iterdir()} == set(FILES) - {"spectrum.png"}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left")])
