@@ -219,7 +219,13 @@ def test_plots_are_read_aloud_with_their_numbers():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1400.4, "1,400"), (-123456, "-123,000"), (1e9, "1e+09"), (0.01234, "0.0123")],
+    [
+        (1400.4, "1,400"),
+        (-123456, "-123,000"),
+        (1e9, "1e+09"),
+        (0.01234, "0.0123"),
+        (999.7, "1,000"),
+    ],
 )
 def test_numbers_as_people_write_them(value, text):
     assert plain_number(value) == text

@@ -85,8 +85,9 @@ def number(value, form=None, digits=3):
 
 def plain_number(value):
     """Return a number of three digits as people write it, such as 1,400."""
-    if 1e3 <= abs(value) < 1e7:
-        return f"{float(f'{value:.3g}'):,.0f}"
+    short = float(f"{value:.3g}")  # 999.7 is 1,000 as well
+    if 1e3 <= abs(short) < 1e7:
+        return f"{short:,.0f}"
     return f"{value:.3g}"
 
 
