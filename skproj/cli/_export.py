@@ -32,8 +32,7 @@ def run(options, errors):
         source = panel_source(panel, details, **facts)
         (folder / PROGRAM).write_text(source, encoding="utf-8")
         write_panel(folder / TABLE, panel, feature_rows(panel, details))
-        missing = facts.get("reading", {}).get("missing", ())
-        told = write_formulas(folder, panel, missing)
+        told = write_formulas(folder, panel, facts.get("reading"))
         written = ", ".join(sorted(file.name for file in folder.iterdir()))
     print_lines(
         *([facts["verdict"]] if "verdict" in facts else []),
@@ -43,13 +42,13 @@ def run(options, errors):
     )
 
 
-def write_formulas(folder, panel, missing):
+def write_formulas(folder, panel, reading):
     """Write a linear model for R and for spreadsheets; return what could not be."""
     from skproj.persistence._panel._formulas import r_source, write_workbook
 
     if panel.formula is None:
         return []
-    (folder / R_SCRIPT).write_text(r_source(panel, missing), encoding="ascii")
+    (folder / R_SCRIPT).write_text(r_source(panel, reading), encoding="ascii")
     reason = write_workbook(panel, folder / WORKBOOK)
     return [] if reason is None else [f"There is no {WORKBOOK}: {reason}."]
 

@@ -179,6 +179,32 @@ def test_a_spreadsheet_predicts_the_same(exported):
 
 @needs_r
 @pytest.mark.parametrize(
+    ("separator", "decimal"), [(";", ","), ("\t", "."), ("|", ",")]
+)
+def test_r_reads_tables_as_the_training_did(separator, decimal, tmp_path):
+    frame = make_frame(2).astype(object)
+    frame.loc[::7, "gene0"] = "<0.5"
+    frame.loc[::9, "gene1"] = "ND"
+    frame.loc[::11, "gene2"] = -99
+    text = frame.to_csv(index=False, sep=separator).replace(".", decimal)
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    options = ["--na", "ND", "-99", "--na-below", "<", "--impute", "median", "--eta", 9]
+    assert select(path, *options, "--out", tmp_path / "out") == 0
+    panel, out = tmp_path / "panel", tmp_path / "expected.csv"
+    assert main(["export", "panel", str(tmp_path / "out"), "--out", str(panel)]) == 0
+    model = str(tmp_path / "out" / "model.skops")
+    assert main(["apply", model, str(path), "--out", str(out)]) == 0
+    done = subprocess.run(
+        ["Rscript", str(panel / "panel_model.R"), str(path)],
+        capture_output=True,
+        check=True,
+    )
+    check(pd.read_csv(io.BytesIO(done.stdout)), pd.read_csv(out, index_col=0))
+
+
+@needs_r
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"gene0": "low"}, "column 'gene0' has 'low' in row 1, which is not a finite"),

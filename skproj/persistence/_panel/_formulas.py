@@ -14,12 +14,14 @@ MAX_FORMULA, MAX_TEXT, MAX_CHOICES = 8000, 255, 254
 R_ITEMS = "column", "kind", "category", "known", "fill", "center", "scale"
 
 
-def r_source(panel, missing=()):
+def r_source(panel, reading=None):
     """Return a script of base R that predicts from a panel; the model is linear.
 
-    Text is plain ASCII, so that the script reads the same everywhere. `missing` is more
-    text that stands for a missing value.
+    Text is plain ASCII, so that the script reads the same everywhere. `reading` is how
+    the table of the training was read: more text that stands for a missing value, the
+    limits of which half was taken, and the decimal sign.
     """
+    reading = reading or {}
     rows = feature_rows(panel)
     features = ",\n".join(
         f"  {r_value({**{n: row[n] for n in R_ITEMS if n in row}, 'coefficients': c})}"
@@ -32,7 +34,9 @@ def r_source(panel, missing=()):
         "intercepts": r_value(panel.formula[1].tolist()),
         "classes": r_value(panel.classes),
         "threshold": r_value(panel.model.get("threshold")),
-        "missing": r_value(sorted(MISSING.union(missing))),
+        "missing": r_value(sorted(MISSING.union(reading.get("missing", ())))),
+        "below": r_value(list(reading.get("below", ()))),
+        "decimal": r_value(reading.get("decimal") or "."),
     }
     text = resources.files(__package__).joinpath("panel_model.R").read_text("utf-8")
     return re.sub(r"@(\w+)@", lambda found: values[found[1]], text)

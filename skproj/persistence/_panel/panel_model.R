@@ -10,9 +10,24 @@ intercepts <- @intercepts@
 classes <- @classes@
 threshold <- @threshold@
 missing <- @missing@
-codes <- Filter(is.finite, suppressWarnings(as.numeric(missing)))
+below <- @below@
+decimal <- @decimal@
 
 columns <- function() unique(vapply(features, function(f) f$column, ""))
+
+# Text as numbers, half of a limit such as <90 where the model was trained so.
+as_number <- function(value) {
+  if (!is.character(value)) return(as.numeric(value))
+  is_limit <- !is.na(value) & startsWith(value, "<") &
+    ("<" %in% below | gsub(" ", "", value) %in% below)
+  value[is_limit] <- trimws(substring(value[is_limit], 2))
+  if (decimal == ",") value <- chartr(",", ".", value)
+  number <- suppressWarnings(as.numeric(value))
+  number[is_limit] <- number[is_limit] / 2
+  number
+}
+
+codes <- Filter(is.finite, as_number(missing))
 
 is_category <- function(value, category) {
   if (is.null(category) || identical(category, "nan")) return(is.na(value))
@@ -29,7 +44,7 @@ feature_values <- function(f, table) {
   if (!is.numeric(value) && !is.logical(value)) value <- trimws(as.character(value))
   value[value %in% missing] <- NA
   if (f$kind != "category") {
-    value[suppressWarnings(as.numeric(value)) %in% codes] <- NA
+    value[as_number(value) %in% codes] <- NA
   }
   absent <- is.na(value)
   if (f$kind == "missing") return(as.numeric(absent))
@@ -47,7 +62,7 @@ feature_values <- function(f, table) {
   if (is.character(value) && all(toupper(value[!absent]) %in% c("TRUE", "FALSE"))) {
     value <- toupper(value) == "TRUE"
   }
-  number <- suppressWarnings(as.numeric(value))
+  number <- as_number(value)
   if (!is.null(f$fill)) number[absent] <- f$fill
   if (!all(is.finite(number))) {
     row <- which(!is.finite(number))[1]
@@ -89,7 +104,11 @@ predict_panel <- function(table) {
 arguments <- commandArgs(trailingOnly = TRUE)
 if (sys.nframe() == 0L && length(arguments) > 0) {
   options(scipen = 100)  # 100000 and not 1e+05
-  table <- read.csv(arguments[1], check.names = FALSE, encoding = "UTF-8",
+  header <- readLines(arguments[1], 1, warn = FALSE)
+  signs <- c(",", ";", "\t", "|")
+  counts <- lengths(lapply(signs, function(sign) strsplit(header, sign, fixed = TRUE)[[1]]))
+  table <- read.csv(arguments[1], sep = signs[which.max(counts)],
+                    check.names = FALSE, encoding = "UTF-8",
                     na.strings = NULL, colClasses = "character")
   write.csv(predict_panel(table), stdout(), row.names = FALSE)
 }
