@@ -2,7 +2,7 @@
 
     python benchmarks/panels.py --data csv
     python benchmarks/panels.py --data csv --rst doc/benchmarks_panels.rst
-    python benchmarks/panels.py --data csv --new
+    python benchmarks/panels.py --data csv --new --keep-gain 0.98 --l2-reg 0.05
 
 Set OMP_NUM_THREADS=1 first.
 
@@ -218,7 +218,7 @@ def score(task, model, X, y):
     return metric(y, model.predict(X))
 
 
-def measure(task, X, y, seed):
+def measure(task, X, y, seed, **settings):
     """Return the scores by method, and the number of features that are kept."""
     labels = y if task == "classes" else y["event"] if task == "times" else None
     X, X_test, y, y_test = train_test_split(
@@ -228,7 +228,8 @@ def measure(task, X, y, seed):
     X, X_test = steps.fit_transform(X), steps.transform(X_test)
     weighted = {"class_weight": "balanced"} if task == "classes" else {}
     loss = {"classes": "log_loss", "numbers": "squared_error", "times": "cox"}[task]
-    selector = ProjectionFeatureSelectorCV(loss=loss, random_state=0, **weighted)
+    settings |= {"loss": loss, "random_state": 0, **weighted}
+    selector = ProjectionFeatureSelectorCV(**settings)
     kept = selector.fit(X, y).get_support()
     scores = {}
     for name, head in heads(task).items():
@@ -249,7 +250,10 @@ def main():
     parser.add_argument(
         "--new", action="store_true", help="tables by which nothing was chosen"
     )
+    parser.add_argument("--keep-gain", type=float, default=0.95)
+    parser.add_argument("--l2-reg", type=float, default=0.0)
     options = parser.parse_args()
+    settings = {"keep_gain": options.keep_gain, "l2_reg": options.l2_reg}
     warnings.simplefilter("ignore")
     methods = "auto", "selector", "ridge", "elastic net", "forest"
     rows = [["table", "rows x columns", "features", *methods]]
@@ -260,7 +264,9 @@ def main():
     for task, tables in tables_of.items():
         for table in tables:
             X, y = read(options.data, *table)
-            runs = [measure(task, X, y, seed) for seed in range(N_DIVISIONS)]
+            runs = [
+                measure(task, X, y, seed, **settings) for seed in range(N_DIVISIONS)
+            ]
             counts = [count for _, count, _ in runs]
             means = {
                 name: mean_and_error([scores[name] for scores, _, _ in runs])
