@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skproj.anndata._group_selector import GroupSelector
 from skproj.anndata._log import log_hint
-from skproj.anndata._matrix import divide_genes, scale_of_genes
+from skproj.anndata._matrix import compare_groups, divide_genes, scale_of_genes
 from skproj.feature_selection import (
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
@@ -120,7 +120,7 @@ class Method:
             parameters = self.fixed | self.parameters
             if self.searches_in_parallel:
                 parameters["n_jobs"] = self.n_jobs
-            model = cls(**parameters, cv=folds).fit(X, codes)
+            model = self._enlarge(cls(**parameters, cv=folds).fit(X, codes), X, codes)
             found = {name: float(getattr(model, f"{name}_")) for name in self.chosen}
             recipe = self._recipe({**found, "projection": model.projection})
         else:
@@ -141,6 +141,10 @@ class Method:
             logits[np.ix_(test, seen)] = fold_logits
         frequency = np.mean([support for support, _, _ in fits], axis=0)
         return GeneSelection(self, model, recipe, selected, scale, frequency, logits)
+
+    def _enlarge(self, search, X, codes):
+        """Return a search, or its model of more genes where more were asked for."""
+        return search
 
     def _recipe(self, settings):
         """Return the estimator of a single radius, with the parameters that it has."""
@@ -171,10 +175,38 @@ class LinearMethod(Method):
     chosen = "eta", "l2_reg"
     scores_attribute = "scores_"
     divides_genes = False
+    min_genes = None  # of each group, of a search
 
     @property
     def fixed(self):
         return {"loss": "log_loss"}
+
+    def _enlarge(self, search, X, codes):
+        if self.min_genes is None:
+            return search
+        means, others = compare_groups(X, codes)
+        best = ((means - others) / scale_of_genes(X)).argmax(axis=0)
+        row = np.searchsorted(search.etas_, search.eta_)
+        counts = np.array(
+            [
+                np.bincount(best[coef.any(axis=0)], minlength=len(means))
+                for coef in search.path_.coefs[row:]
+            ]
+        )
+        enough = counts.min(axis=1) >= self.min_genes
+        if not enough.any():
+            raise ValueError(
+                f"min_genes_per_group={self.min_genes} is too large: with the largest "
+                f"radius one of the groups has {counts[-1].min()} genes."
+            )
+        if enough[0]:
+            return search
+        found = {name: float(getattr(search, f"{name}_")) for name in self.chosen}
+        found["eta"] = float(search.etas_[row + enough.argmax()])
+        found["projection"] = search.projection
+        model = self._recipe(found).fit(X, codes)
+        model.cv_results_, model.l2_reg_ = search.cv_results_, search.l2_reg_
+        return model
 
     def logits(self, model, X, selected):
         coef, intercept = (

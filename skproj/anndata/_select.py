@@ -44,6 +44,7 @@ def select_features(
     eta="cv",
     n_genes=None,
     n_genes_per_group=None,
+    min_genes_per_group=None,
     layer=None,
     use_raw=False,
     mask_var=None,
@@ -95,6 +96,10 @@ def select_features(
         Number of genes to select for each group. A model for each group then tells it
         from the `reference`; a gene may be selected for several groups. Only for the
         linear method.
+    min_genes_per_group : int, default=None
+        Least number of selected genes for each group, genes in which it exceeds the
+        other cells the most: the radius that "cv" has chosen is enlarged until there
+        are so many. Only for the linear method.
     layer : str, default=None
         Layer to use instead of `adata.X`.
     use_raw : bool, default=False
@@ -178,8 +183,9 @@ def select_features(
         If `adata` is not an AnnData object, or a parameter is unknown.
     ValueError
         If a name is not in `adata`, if there are fewer than two groups or a group has
-        fewer cells than `cv`, if values are missing, if names of genes repeat, if no
-        gene is selected, or if another argument is unsuitable. Nothing is written then.
+        fewer cells than `cv`, if no radius gives each group `min_genes_per_group`, if
+        values are missing, if names of genes repeat, if no gene is selected, or if
+        another argument is unsuitable. Nothing is written then.
 
     Warns
     -----
@@ -242,6 +248,14 @@ def select_features(
     _check_arguments(
         adata, method, n_genes_per_group, use_raw, cv, key_added, random_state, copy
     )
+    chooses = isinstance(eta, str) and n_genes is None and n_genes_per_group is None
+    if min_genes_per_group is not None:
+        check_integer("min_genes_per_group", min_genes_per_group, least=1)
+        if method != "linear" or not chooses:
+            raise ValueError(
+                'min_genes_per_group needs method="linear" and eta="cv", which chooses '
+                "the number of genes."
+            )
     check_inputs_stay(
         key_added,
         {"groupby": groupby, "batch_key": batch_key, "donor_key": donor_key},
@@ -268,6 +282,7 @@ def select_features(
     model = _make_method(
         cls, parameters | structure, chosen, radius, random_state, n_jobs
     )
+    model.min_genes = min_genes_per_group
 
     start = log_info(f"selecting genes for {len(chosen.names)} groups of {groupby!r}")
     X = read(matrix, labelled, genes)
@@ -292,6 +307,7 @@ def select_features(
         "eta": eta,
         "n_genes": n_genes,
         "n_genes_per_group": n_genes_per_group,
+        "min_genes_per_group": min_genes_per_group,
         "layer": layer,
         "use_raw": False,
         "mask_var": mask_var if mask_var is None else str(mask_var),

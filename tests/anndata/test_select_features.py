@@ -173,6 +173,40 @@ def test_radius_is_chosen_by_cross_validation(pbmc):
     assert sparse_result["n_selected"] < best["n_selected"]
 
 
+def test_each_group_has_so_many_genes(small):
+    """Of the radii from the chosen one on, it is the smallest that gives as many."""
+    counts = {}
+    for least in (None, 2, 4):
+        select_features(small, "type", cv=3, keep_gain=0.5, min_genes_per_group=least)
+        groups = selected_df(small)["group"].value_counts(sort=False)
+        counts[least] = groups.min(), small.uns["skproj"]["eta"], groups.sum()
+        assert "cv_results" in small.uns["skproj"]
+        assert small.uns["skproj"]["n_selected"] == groups.sum()
+    assert counts[None][0] < 2 <= counts[2][0]
+    assert counts[4][0] >= 4
+    assert counts[None][1] < counts[2][1] <= counts[4][1]
+    etas = small.uns["skproj"]["cv_results"]["param_eta"]
+    below = etas[np.searchsorted(etas, counts[4][1]) - 1]
+    select_features(small, "type", cv=3, eta=below, projection="l12")
+    assert selected_df(small)["group"].value_counts().min() < 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"min_genes_per_group": 0}, "min_genes_per_group must be an integer of at"),
+        ({"min_genes_per_group": 2, "eta": 1.0}, 'min_genes_per_group needs method="l'),
+        ({"min_genes_per_group": 2, "n_genes": 5}, "min_genes_per_group needs method"),
+        ({"min_genes_per_group": 2, "method": "autoencoder"}, "needs method="),
+        ({"min_genes_per_group": 700}, "min_genes_per_group=700 is too large: with th"),
+    ],
+)
+def test_numbers_of_genes_of_each_group_that_are_refused(small, settings, message):
+    with pytest.raises(ValueError, match=message):
+        select_features(small, "type", cv=2, **settings)
+    assert "skproj" not in small.uns
+
+
 def test_autoencoder_chooses_radius_and_noise(small):
     settings = {"max_epochs": 10, "hidden_layer_sizes": 10, "etas": [20.0, 3.0]}
     settings["schedule"] = SparsificationSchedule(input_noise=0.6)
