@@ -107,11 +107,11 @@ def _describe_genes(selection, X, expression, codes, genes, n_vars):
     }
     means, others = compare_groups(X, codes)
     varm = {"difference": spread((means - others).T / deviations, chosen)}
-    detected = (expression > 0).astype(np.float32)
-    for name, shares in zip(DETECTED, compare_groups(detected, codes), strict=True):
-        if stored_values(expression).min(initial=0) < 0:
-            shares = np.full_like(shares, np.nan)
-        varm[name] = spread(shares.T, chosen)
+    shares = np.full((2, *means.shape), np.nan)
+    if stored_values(expression).min(initial=0) >= 0:
+        shares = compare_groups((expression > 0).astype(np.float32), codes)
+    for name, of_groups in zip(DETECTED, shares, strict=True):
+        varm[name] = spread(of_groups.T, chosen)
     coef = selection.coef()
     if coef is not None:
         varm["coef"] = spread(coef.T * deviations, chosen)

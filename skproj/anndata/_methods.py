@@ -90,8 +90,9 @@ class Method:
     search_defaults: ClassVar = {}  # parameters of a search, if users set no others
     searches_in_parallel = True
 
-    def __init__(self, parameters, *, random_state, n_jobs):
+    def __init__(self, parameters, *, random_state, n_jobs, min_genes=None):
         self.parameters = parameters
+        self.min_genes = min_genes  # of each group, of a search
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -120,9 +121,13 @@ class Method:
             parameters = self.fixed | self.parameters
             if self.searches_in_parallel:
                 parameters["n_jobs"] = self.n_jobs
-            model = self._enlarge(cls(**parameters, cv=folds).fit(X, codes), X, codes)
+            model = search = cls(**parameters, cv=folds).fit(X, codes)
             found = {name: float(getattr(model, f"{name}_")) for name in self.chosen}
+            found["eta"] = float(self._radius_of(search, X, codes))
             recipe = self._recipe({**found, "projection": model.projection})
+            if found["eta"] != search.eta_:
+                model = clone(recipe).fit(X, codes)
+                model.cv_results_ = search.cv_results_
         else:
             recipe = self._recipe(radius)
             model = clone(recipe).fit(X, codes)
@@ -142,9 +147,9 @@ class Method:
         frequency = np.mean([support for support, _, _ in fits], axis=0)
         return GeneSelection(self, model, recipe, selected, scale, frequency, logits)
 
-    def _enlarge(self, search, X, codes):
-        """Return a search, or its model of more genes where more were asked for."""
-        return search
+    def _radius_of(self, search, X, codes):
+        """Return the radius that a search chose, or that more genes of a group need."""
+        return search.eta_
 
     def _recipe(self, settings):
         """Return the estimator of a single radius, with the parameters that it has."""
@@ -175,15 +180,14 @@ class LinearMethod(Method):
     chosen = "eta", "l2_reg"
     scores_attribute = "scores_"
     divides_genes = False
-    min_genes = None  # of each group, of a search
 
     @property
     def fixed(self):
         return {"loss": "log_loss"}
 
-    def _enlarge(self, search, X, codes):
+    def _radius_of(self, search, X, codes):
         if self.min_genes is None:
-            return search
+            return search.eta_
         means, others = compare_groups(X, codes)
         best = ((means - others) / scale_of_genes(X)).argmax(axis=0)
         row = np.searchsorted(search.etas_, search.eta_)
@@ -199,14 +203,7 @@ class LinearMethod(Method):
                 f"min_genes_per_group={self.min_genes} is too large: with the largest "
                 f"radius one of the groups has {counts[-1].min()} genes."
             )
-        if enough[0]:
-            return search
-        found = {name: float(getattr(search, f"{name}_")) for name in self.chosen}
-        found["eta"] = float(search.etas_[row + enough.argmax()])
-        found["projection"] = search.projection
-        model = self._recipe(found).fit(X, codes)
-        model.cv_results_, model.l2_reg_ = search.cv_results_, search.l2_reg_
-        return model
+        return search.etas_[row + enough.argmax()]
 
     def logits(self, model, X, selected):
         coef, intercept = (

@@ -248,14 +248,6 @@ def select_features(
     _check_arguments(
         adata, method, n_genes_per_group, use_raw, cv, key_added, random_state, copy
     )
-    chooses = isinstance(eta, str) and n_genes is None and n_genes_per_group is None
-    if min_genes_per_group is not None:
-        check_integer("min_genes_per_group", min_genes_per_group, least=1)
-        if method != "linear" or not chooses:
-            raise ValueError(
-                'min_genes_per_group needs method="linear" and eta="cv", which chooses '
-                "the number of genes."
-            )
     check_inputs_stay(
         key_added,
         {"groupby": groupby, "batch_key": batch_key, "donor_key": donor_key},
@@ -280,9 +272,14 @@ def select_features(
     if n_genes_per_group is not None:
         cls = partial(LinearOfGroups, reference=code)
     model = _make_method(
-        cls, parameters | structure, chosen, radius, random_state, n_jobs
+        cls,
+        parameters | structure,
+        chosen,
+        radius,
+        min_genes=min_genes_per_group,
+        random_state=int(random_state),
+        n_jobs=n_jobs,
     )
-    model.min_genes = min_genes_per_group
 
     start = log_info(f"selecting genes for {len(chosen.names)} groups of {groupby!r}")
     X = read(matrix, labelled, genes)
@@ -352,14 +349,21 @@ def _check_arguments(
         )
 
 
-def _make_method(cls, parameters, groups, radius, random_state, n_jobs):
+def _make_method(cls, parameters, groups, radius, *, min_genes, **settings):
     """Return the `Method` of this class, once its parameters are checked."""
+    if min_genes is not None:
+        check_integer("min_genes_per_group", min_genes, least=1)
+        if cls is not METHODS["linear"] or radius is not None:
+            raise ValueError(
+                'min_genes_per_group needs method="linear" and eta="cv", which chooses '
+                "the number of genes."
+            )
     if radius is None:
         parameters = cls.search_defaults | parameters
     if isinstance(parameters.get("class_weight"), dict):
         weights = _weights_of_codes(parameters["class_weight"], groups)
         parameters = {**parameters, "class_weight": weights}
-    method = cls(parameters, random_state=int(random_state), n_jobs=n_jobs)
+    method = cls(parameters, min_genes=min_genes, **settings)
     method.check_parameters(searches=radius is None)
     return method
 

@@ -2,8 +2,6 @@
 
 import re
 
-import numpy as np
-
 from skproj.cli._errors import CommandError
 
 # 1100, X1100.5 as R writes it, or 1100 nm.
@@ -41,19 +39,3 @@ def windows(names, width):
         )
     order = sorted(positions, key=positions.get)
     return [order[i : i + width] for i in range(0, len(order), width)]
-
-
-def draw_spectrum(selection, figure):
-    """Draw the scores of the selected channels at their positions."""
-    s = selection
-    positions, unit = channels(s.names)
-    places = np.array([positions.get(str(name), np.nan) for name in s.names])
-    kept = s.support & np.isfinite(places)
-    ax = figure.subplots()
-    ax.vlines(places[kept], 0.0, s.scores[kept], color="#0072b2", linewidth=1.5)
-    ends = np.nanmin(places), np.nanmax(places)
-    margin = 0.02 * (ends[1] - ends[0])
-    ax.set(xlim=(ends[0] - margin, ends[1] + margin), ylabel="Score")
-    ax.set_ylim(bottom=0.0)
-    ax.set_xlabel(unit or "Position, the number in the name of the column")
-    ax.axhline(0.0, color="#8c8c8c", linewidth=0.8)

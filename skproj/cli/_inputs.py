@@ -108,16 +108,20 @@ def without_dates(table, names, options):
     return [name for name in names if name not in left_out]
 
 
-def digests_of(options):
-    """Return the SHA-256 of the files that are read."""
-    files = {
+def files_of(options):
+    """Return the files that are read, or None, by what they are."""
+    return {
         "the table": options.data,
         "the labels": options.labels,
         "the groups of features": options.feature_groups,
     }
+
+
+def digests_of(options):
+    """Return the SHA-256 of the files that are read."""
     return {
         name: digest(path)
-        for name, path in files.items()
+        for name, path in files_of(options).items()
         if path is not None and (str(path) == STANDARD_INPUT or path.exists())
     }
 

@@ -7,8 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 
 from skproj import __version__
-from skproj.cli._arguments import N_FOLDS
-from skproj.linear_model._default_radius import FEW_SAMPLES, N_REPEATS
+from skproj.utils._path_search import ONE_STANDARD_ERROR
 from skproj.utils._pipelines import steps_of
 
 # Characters of a line of the model.
@@ -98,8 +97,9 @@ def how_selected(selection, options):
         if s.threshold is not None:
             yield s.threshold.sentence
         return
-    if s.n_train < FEW_SAMPLES and options.cv == N_FOLDS and not options.backed:
-        folds = f"{N_REPEATS} repetitions of {folds}"
+    n_repeats = getattr(s.search, "n_splits_", 0) // options.cv
+    if n_repeats > 1:
+        folds = f"{n_repeats} repetitions of {folds}"
     yield (
         f"Features were standardised. A linear model minimised {LOSSES[s.task]} with "
         "its coefficients in a ball of the l1 norm over features, l1,2 with several "
@@ -109,7 +109,7 @@ def how_selected(selection, options):
     if options.eta is None:
         share = 0.95 if options.keep_gain is None else options.keep_gain
         rule = "within one standard error of the best score"
-        if share != "one-standard-error":
+        if share != ONE_STANDARD_ERROR:
             rule = f"that kept {100.0 * share:g}% of the best gain over a model"
             rule += " without them"
         n_radii = len(s.search.cv_results_["params"])

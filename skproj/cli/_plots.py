@@ -9,11 +9,11 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     ConfusionMatrixDisplay,
     precision_recall_curve,
-    roc_auc_score,
     roc_curve,
 )
 
-from skproj.cli._channels import channels, draw_spectrum
+from skproj.cli._channels import channels
+from skproj.cli._report_numbers import is_separated, scores_of_classes
 from skproj.inspection import (
     EtaPathDisplay,
     SupportDisplay,
@@ -152,6 +152,22 @@ def draw_features(selection, figure):
     ).plot(figure.subplots())
 
 
+def draw_spectrum(selection, figure):
+    """Draw the scores of the selected channels at their positions."""
+    s = selection
+    positions, unit = channels(s.names)
+    places = np.array([positions.get(str(name), np.nan) for name in s.names])
+    kept = s.support & np.isfinite(places)
+    ax = figure.subplots()
+    ax.vlines(places[kept], 0.0, s.scores[kept], color=CLASS_COLORS[0], linewidth=1.5)
+    ends = np.nanmin(places), np.nanmax(places)
+    margin = 0.02 * (ends[1] - ends[0])
+    ax.set(xlim=(ends[0] - margin, ends[1] + margin), ylabel="Score")
+    ax.set_ylim(bottom=0.0)
+    ax.set_xlabel(unit or "Position, the number in the name of the column")
+    ax.axhline(0.0, color=NEUTRAL_COLOR, linewidth=0.8)
+
+
 def draw_predictions(selection, figure):
     """Draw the confusion of classes, predictions against true values, or survival."""
     s = selection
@@ -228,9 +244,7 @@ def draw_curves(selection, figure):
     s = selection
     true, _ = s.codes
     figure.set_size_inches(6.0, 3.1)
-    decisions = s.predictions.decisions
-    areas = [roc_auc_score(true == i, decisions[:, i]) for i in ranked_classes(s)]
-    if min(areas) == 1.0:
+    if is_separated(scores_of_classes(s)):
         draw_scores(s, figure)
         return
     left, right = figure.subplots(1, 2)

@@ -153,8 +153,8 @@ def summary(selection):
         f"{radius}, cross-validated {s.cv_score_name} "
         f"{rounded(s.cv_score, 3)} +- {rounded(s.cv_std, 3)}",
     ]
-    parts = [s.choice, s.false_discoveries, s.threshold and s.threshold.sentence]
-    parts.append(describe_repeats(s.repeats))
+    threshold = s.threshold and s.threshold.sentence
+    parts = s.choice, s.false_discoveries, threshold, describe_repeats(s.repeats)
     told = [sentence for sentence in parts if sentence is not None]
     for sentence in [*told, *s.preparation, *s.warnings]:
         lines += ["", sentence]

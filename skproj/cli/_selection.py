@@ -103,11 +103,7 @@ def select_again(problem, seed):
     problem = replace(problem, options=options)
     run = divide(problem, Checkpoints())
     model = model_of(find_radius(run, False))
-    names = problem.names
-    if problem.prepare is not None:
-        names = model["prepare"].get_feature_names_out()
-    support = model["select"].get_support()
-    selected = [str(name) for name, kept in zip(names, support, strict=True) if kept]
+    selected = names_of(problem, model)[model["select"].get_support()].tolist()
     name, score = None, None
     if len(run.test):
         headline, *_ = scores_of(run)(predict(model, run))
@@ -183,10 +179,16 @@ def describe_choice(step):
 
 def prepared(problem, model, X):
     """Return the features that are made of columns, and their names."""
-    if problem.prepare is None:
-        return X, np.asarray(problem.names, dtype=str)
-    step = model["prepare"]
-    return step.transform(X), np.asarray(step.get_feature_names_out(), dtype=str)
+    names = names_of(problem, model)
+    return (X if problem.prepare is None else model["prepare"].transform(X)), names
+
+
+def names_of(problem, model):
+    """Return the names of the features that are made of columns, an array."""
+    names = problem.names
+    if problem.prepare is not None:
+        names = model["prepare"].get_feature_names_out()
+    return np.asarray(names, dtype=str)
 
 
 def predict(model, run):

@@ -70,13 +70,10 @@ def read_report(path):
 
 def check_files(report, options):
     """Raise an error if a file is not the one that a report was written of."""
-    from skproj.cli._inputs import digests_of  # NumPy and pandas come with it
+    # NumPy and pandas come with it.
+    from skproj.cli._inputs import digests_of, files_of
 
-    paths = {
-        "the table": options.data,
-        "the labels": options.labels,
-        "the groups of features": options.feature_groups,
-    }
+    paths = files_of(options)
     for name, found in digests_of(options).items():
         old = report["data"].get(f"SHA-256 of {name}")
         if old not in (found, None, OF_STANDARD_INPUT):

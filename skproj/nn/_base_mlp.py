@@ -89,7 +89,6 @@ class BaseSparseMLP(BaseNetwork):
         "n_search_iter_",
         "search_history_",
     )
-    _state_migrations = ({"method": "l1"},)
 
     @abstractmethod
     def _loss(self, encoded):

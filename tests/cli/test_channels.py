@@ -7,8 +7,8 @@ from cli_helpers import select, selected
 from matplotlib.figure import Figure
 from report_helpers import make_result
 
-from skproj.cli._channels import channels, draw_spectrum, windows
-from skproj.cli._plots import draw_plots
+from skproj.cli._channels import channels, windows
+from skproj.cli._plots import draw_plots, draw_spectrum
 
 NAMES = [f"X{1000 + 2.5 * j:.1f}" for j in range(40)]
 

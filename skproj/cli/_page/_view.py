@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from skproj.cli._plots import LINES
+from skproj.cli._report_numbers import is_separated
 from skproj.cli._result import rounded
 from skproj.linear_model._substitutes import MAX_SUBSTITUTES
 from skproj.utils._optional import import_optional
@@ -115,11 +116,6 @@ def alternatives(numbers):
         listed = (f"{x['name']} {number(x['value'])}" for x in scores)
         found["test"] = f" {', '.join(listed)}."
     return found
-
-
-def is_separated(classes):
-    """Whether the scores of each class are apart from those of all others."""
-    return all(row["auc"] in (None, 1.0) for row in classes)
 
 
 def interval(score):

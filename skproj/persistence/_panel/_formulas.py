@@ -7,6 +7,7 @@ from importlib import resources
 from skproj._version import __version__
 from skproj.persistence._panel._export import feature_rows
 from skproj.persistence._panel._text_tables import MISSING
+from skproj.utils._optional import import_optional
 
 # Characters of a formula and of text in it, and choices, that spreadsheets take.
 MAX_FORMULA, MAX_TEXT, MAX_CHOICES = 8000, 255, 254
@@ -67,8 +68,6 @@ def write_workbook(panel, path):
     The columns of the panel come first, and then formulas. Returns None, or why there
     is no such workbook.
     """
-    from skproj.utils._optional import import_optional
-
     openpyxl = import_optional("openpyxl", extra="cli")
     rows = feature_rows(panel)
     columns = list(dict.fromkeys(row["column"] for row in rows))
