@@ -285,14 +285,16 @@ def test_two_targets():
     assert not np.array_equal(huber.predict(X), model.predict(X))
 
 
+@pytest.mark.parametrize("method", ["l1", "projected"])
 @pytest.mark.parametrize("cls", [SparseMLPClassifier, SparseMLPRegressor])
-def test_integer_weights_equal_repeated_samples_in_any_order(blobs, cls):
+def test_integer_weights_equal_repeated_samples_in_any_order(blobs, cls, method):
     X, y = blobs
     y = y if cls is SparseMLPClassifier else X[:, 0] * X[:, 1]
     weights = np.random.default_rng(0).integers(0, 3, len(X))
-    weighted = quick(cls, early_stopping=True).fit(X, y, sample_weight=weights)
+    settings = {"method": method, "early_stopping": True}
+    weighted = quick(cls, **settings).fit(X, y, sample_weight=weights)
     rows = np.repeat(np.arange(len(X)), weights)[::-1]
-    assert_same_network(weighted, quick(cls, early_stopping=True).fit(X[rows], y[rows]))
+    assert_same_network(weighted, quick(cls, **settings).fit(X[rows], y[rows]))
 
 
 def test_class_weight_shifts_predictions(blobs):

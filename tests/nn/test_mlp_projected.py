@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from mlp_helpers import assert_same_network
+from mlp_helpers import StopAfter, assert_same_network
 from mlp_helpers import quick as quick_by_l1
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
@@ -120,16 +120,6 @@ def test_same_seed_same_result(blobs, task):
     assert not np.array_equal(one.coefs_[0], other.coefs_[0])
 
 
-@pytest.mark.parametrize("cls", [SparseMLPClassifier, SparseMLPRegressor])
-def test_integer_weights_equal_repeated_samples_in_any_order(blobs, cls):
-    X, y = blobs
-    y = y if cls is SparseMLPClassifier else X[:, 0] * X[:, 1]
-    weights = np.random.default_rng(0).integers(0, 3, len(X))
-    weighted = quick(cls, early_stopping=True).fit(X, y, sample_weight=weights)
-    rows = np.repeat(np.arange(len(X)), weights)[::-1]
-    assert_same_network(weighted, quick(cls, early_stopping=True).fit(X[rows], y[rows]))
-
-
 def test_sparse_input_gives_the_model_of_dense_input(blobs):
     X, y = blobs
     X = np.where(np.abs(X) > 0.5, X, 0.0)
@@ -150,25 +140,9 @@ def test_early_stopping_waits_until_the_zeros_are_settled(blobs):
 @pytest.mark.parametrize("n_stages", [1, 2])
 def test_callback_can_end_the_training(blobs, n_stages):
     """The number of weights is the one wanted all the same."""
-
-    class Stop:
-        n_seen = 0
-
-        def setup(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_end(self, estimator, context):
-            self.n_seen += context.task_name == "epoch"
-            return self.n_seen >= (5 if n_stages == 1 else 33)
-
-    model = quick().set_callbacks(Stop()).fit(*blobs)
-    assert model.n_iter_ == (5 if n_stages == 1 else 33)
+    n_epochs = 5 if n_stages == 1 else 33
+    model = quick().set_callbacks(StopAfter("epoch", n_epochs)).fit(*blobs)
+    assert model.n_iter_ == n_epochs
     assert sum(counts_of(model)) == 78
 
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from mlp_helpers import assert_same_network, quick
+from mlp_helpers import StopAfter, assert_same_network, quick
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -191,24 +191,7 @@ def test_callbacks_see_trainings_and_epochs(blobs, capsys):
 def test_callback_can_end_the_search(blobs, n_stages):
     """What has been trained is trimmed to the sparsity asked for."""
     X, y = blobs
-
-    class Stop:
-        n_seen = 0
-
-        def setup(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
-
-        def on_fit_task_end(self, estimator, context):
-            self.n_seen += context.task_name == "stage"
-            return self.n_seen >= n_stages
-
-    model = quick(target_sparsity=0.9).set_callbacks(Stop())
+    model = quick(target_sparsity=0.9).set_callbacks(StopAfter("stage", n_stages))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y)
