@@ -4,7 +4,7 @@ Such networks are small: calls of tensor operations take longer than the arithme
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -71,6 +71,27 @@ def compiled(objective, stack):
     return objective
 
 
+class _Buffers:
+    """Parameters of stacked networks and room for gradients, as arrays and as tensors.
+
+    To make the arrays takes longer than a step with few samples.
+    """
+
+    def __init__(self, module):
+        first, _, activation, last = module.encoder
+        self.module, self.first = module, first.weight
+        n_networks, _, n_units = last.weight.shape
+        self.split = n_networks, n_units, -1
+        self.code = _CODES[type(activation)]
+        self.parameters = first.bias, last.weight, last.bias
+        self.gradients = [torch.empty_like(p) for p in self.parameters]
+        values = [parameter.detach().numpy() for parameter in self.parameters]
+        gradients = [gradient.numpy() for gradient in self.gradients]
+        for arrays in values, gradients:
+            arrays[0] = arrays[0].reshape(n_networks, n_units)  # a view
+        self.arrays, self.gradient_arrays = values, gradients
+
+
 @dataclass(frozen=True)
 class CompiledObjective(AutoencoderObjective):
     """Cross-entropy of stacked networks with one hidden layer, on a CPU.
@@ -78,38 +99,40 @@ class CompiledObjective(AutoencoderObjective):
     What lies between the two products with the samples is compiled.
     """
 
+    buffers: list = field(default_factory=list, compare=False)
+
     def backward(self, module, X_seen, X, y, weight):
         """Set the gradients of mean(w l(z)); see `AutoencoderObjective`."""
-        first, _, activation, last = module.encoder
-        parameters = first.bias, last.weight, last.bias
-        gradients = [torch.empty_like(parameter) for parameter in parameters]
+        buffers = self._buffers(module)
         losses = torch.empty_like(weight)
-        Z = first.weight @ X_seen.mT  # samples are the last axis
-        n_networks, _, n_units = last.weight.shape
-        split = n_networks, n_units, -1
-        noises = _hidden_noises(X_seen, first.weight.detach(), n_units)
-        for units, noise in zip(Z, noises, strict=False):
-            noise.add_(units)
+        Z = buffers.first @ X_seen.mT  # samples are the last axis
+        noises = _hidden_noises(X_seen, buffers.first.detach(), buffers.split[1])
+        for group, noise in enumerate(noises):
+            noise.add_(Z[group])
         differentiate(
-            _CODES[type(activation)],
-            Z.view(split).numpy(),
-            first.bias.detach().view(n_networks, n_units).numpy(),
-            last.weight.detach().numpy(),
-            last.bias.detach().numpy(),
+            buffers.code,
+            Z.view(buffers.split).numpy(),
+            *buffers.arrays,
             y[0].numpy(),
             weight.contiguous().numpy(),
             losses.numpy(),
-            gradients[0].view(n_networks, n_units).numpy(),
-            gradients[1].numpy(),
-            gradients[2].numpy(),
+            *buffers.gradient_arrays,
         )
         gradient = Z @ X_seen  # Z is its gradient by now
-        for rows, units, noise in zip(gradient, Z, noises, strict=False):
-            noise.add_gradient_(rows, units)
-        first.weight.grad = gradient
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        for group, noise in enumerate(noises):
+            noise.add_gradient_(gradient[group], Z[group])
+        buffers.first.grad = gradient
+        for parameter, gradient in zip(
+            buffers.parameters, buffers.gradients, strict=True
+        ):
             parameter.grad = gradient
         return losses
+
+    def _buffers(self, module):
+        """Return the arrays of a module; they are made anew for another one."""
+        if not self.buffers or self.buffers[0].module is not module:
+            self.buffers[:] = [_Buffers(module)]
+        return self.buffers[0]
 
 
 def _hidden_noises(X, weight, n_units):

@@ -119,7 +119,8 @@ def dense_columns(samples, index, columns):
     rows = samples.rows[index]
     if not sparse.issparse(samples.X):
         columns = torch.from_numpy(columns).to(rows.device)
-        return samples.X[rows.unsqueeze(1), columns]
+        # `index_select` takes a third of the time of an index in brackets.
+        return samples.X.index_select(0, rows).index_select(1, columns)
     X = samples.X[rows.cpu().numpy()]
     if len(columns) < X.shape[1]:
         X = X[:, columns]
@@ -132,7 +133,7 @@ def principal_directions(X):
     n_rows, n_columns = X.shape
     is_wide = n_columns > n_rows
     blocks = X.split(BLOCK_COLUMNS, dim=1) if is_wide else [X.T]
-    gram = sum(block.double() @ block.double().T for block in blocks)
+    gram = sum(block @ block.T for block in map(torch.Tensor.double, blocks))
     if not torch.isfinite(gram).all():
         raise ValueError(
             "X is too large: products of its entries are infinite. Scale X to unit "
@@ -235,7 +236,6 @@ class StackedSamples:
 
     def batch(self, index):
         """Return coordinates, targets and weights of some samples."""
-        # `index_select` takes a third of the time of an index in brackets.
         in_memory = self._X is not None
         X = self._X.index_select(1, index) if in_memory else self._stack(index)
         return self._beside(X, index)

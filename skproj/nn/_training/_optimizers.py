@@ -109,6 +109,11 @@ class _Solver:
         self.penalty = penalty
         self.eps = eps
 
+    def zero_grad(self):
+        """Take the gradients away."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
 
 class Adam(_Solver):
     """Adam with decoupled weight decay; proximal steps are in the metric of the step.

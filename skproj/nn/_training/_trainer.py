@@ -336,7 +336,8 @@ class Trainer:
         DivergedError
             If the loss or a weight becomes infinite.
         """
-        self.module.train()
+        if not self.module.training:
+            self.module.train()
         train, history = self.data.train, self.history
         total = train.weight.new_zeros(())
         for X_seen, X, y, weight in self._shuffled_batches():
@@ -349,7 +350,7 @@ class Trainer:
             if after_step is not None:
                 after_step()
             total += losses.sum(dim=-1).mean()  # over networks side by side
-        self.module.zero_grad()  # copies of the network need no gradients
+        optimizer.zero_grad()  # copies of the network need no gradients
         loss = float(total) / len(train)
         if not np.isfinite(loss) or not all_finite(self.module):
             raise DivergedError(
