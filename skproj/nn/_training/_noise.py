@@ -19,7 +19,7 @@ class NoiseSource:
     """
 
     def __init__(self):
-        self._drawn = torch.empty(0)
+        self._drawn, self._n_drawn = [], 0  # blocks, which are joined when enough
 
     def add_(self, X, scale, generator):
         """Add noise of a standard deviation in place.
@@ -49,13 +49,17 @@ class NoiseSource:
 
     def _take(self, shape, like, generator):
         """Return numbers of a shape, and whether they are new."""
-        n, drawn = shape.numel(), self._drawn
-        if len(drawn) >= max(MIN_DRAWN, 2 * n) and drawn.dtype == like.dtype:
+        n = shape.numel()
+        if self._n_drawn >= max(MIN_DRAWN, 2 * n):
+            if len(self._drawn) > 1:
+                self._drawn = [torch.cat(self._drawn)]
+            (drawn,) = self._drawn
             start = torch.randint(len(drawn) - n + 1, (), generator=generator)
             return drawn[start : start + n].view(shape), False
         noise = draw_(like.new_empty(shape), "normal_", generator=generator)
         if noise.device.type == "cpu":
-            self._drawn = torch.cat([drawn.to(noise.dtype), noise.flatten()])
+            self._drawn.append(noise.flatten())
+            self._n_drawn += n
         return noise, True
 
 

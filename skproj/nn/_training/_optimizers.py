@@ -98,6 +98,8 @@ class _Solver:
         Each step ends with its proximal step.
     eps : float
         Of Adam: added to the root of the second moment.
+
+    The attribute named by `memory` is what steps leave for later ones.
     """
 
     def __init__(
@@ -125,20 +127,55 @@ class Adam(_Solver):
     """
 
     default_learning_rate = 0.004
+    memory = "_moments"
     betas = 0.9, 0.999
 
     def __init__(self, *settings, **options):
         super().__init__(*settings, **options)
         self._moments = [None] * len(self.parameters)
+        self._plan = None
 
     def step(self):
         """Move the parameters that have a gradient."""
-        moving, moments = [], []
+        parameters = self.parameters
+        moving = [i for i, p in enumerate(parameters) if p.grad is not None]
+        plan = moving, self._by_group
+        if plan != self._plan:
+            self._begin(moving)
+            self._plan = plan
+        for step in self._steps:
+            step += 1.0
+        if self._alone:
+            alone = [parameters[i] for i in self._alone]
+            gradients = [parameter.grad for parameter in alone]
+            self._step_alone(alone, gradients, *self._moments_alone)
+        if self.penalty is None:
+            return
+        sizes = {}
+        for i in moving:
+            parameter, (mean, mean_square, step) = parameters[i], self._moments[i]
+            if self._has_groups(parameter):
+                sizes[parameter] = adam_step_(
+                    parameter,
+                    parameter.grad,
+                    mean,
+                    mean_square,
+                    float(step),
+                    lr=self.learning_rate,
+                    betas=self.betas,
+                    eps=self.eps,
+                    weight_decay=self.weight_decay,
+                )
+            elif parameter.ndim == 2:
+                sizes[parameter] = self._step_size(mean_square, step)
+        self.penalty.proximal_step_([parameters[i] for i in moving], sizes.get)
+
+    def _begin(self, moving):
+        """Give moments to parameters that have none; take those of the moving ones."""
         n_steps = None  # one counter for all that start together
-        for i, parameter in enumerate(self.parameters):
-            if parameter.grad is None:
-                continue
+        for i in moving:
             if self._moments[i] is None:
+                parameter = self.parameters[i]
                 if n_steps is None:
                     n_steps = parameter.new_zeros((), dtype=torch.float32)
                 shape = parameter.shape
@@ -146,41 +183,20 @@ class Adam(_Solver):
                     shape = shape_of_groups(parameter, 0)
                 zeros = torch.zeros_like(parameter), parameter.new_zeros(shape)
                 self._moments[i] = (*zeros, n_steps)
-            moving.append(parameter)
-            moments.append(self._moments[i])
-        for step in {id(step): step for *_, step in moments}.values():
-            step += 1.0
-        sizes = {}
-        alone = []
-        for parameter, (mean, mean_square, step) in zip(moving, moments, strict=True):
-            if not self._has_groups(parameter):
-                alone.append((parameter, parameter.grad, mean, mean_square, step))
-                continue
-            sizes[parameter] = adam_step_(
-                parameter,
-                parameter.grad,
-                mean,
-                mean_square,
-                float(step),
-                lr=self.learning_rate,
-                betas=self.betas,
-                eps=self.eps,
-                weight_decay=self.weight_decay,
-            )
-        if alone:
-            self._step_alone(*map(list, zip(*alone, strict=True)))
-        if self.penalty is not None:
-            sizes |= {
-                parameter: self._step_size(mean_square, step)
-                for parameter, _, _, mean_square, step in alone
-                if parameter.ndim == 2
-            }
-            self.penalty.proximal_step_(moving, sizes.get)
+        self._steps = list({id(step): step for *_, step in self._of(moving)}.values())
+        self._alone = [i for i in moving if not self._has_groups(self.parameters[i])]
+        self._moments_alone = list(map(list, zip(*self._of(self._alone), strict=True)))
+
+    def _of(self, indices):
+        return [self._moments[i] for i in indices]
 
     def _has_groups(self, parameter):
         """Whether the weights in a column share their step size."""
-        by_group = self.penalty is not None and self.penalty.by_group
-        return by_group and parameter.ndim == 2
+        return self._by_group and parameter.ndim == 2
+
+    @property
+    def _by_group(self):
+        return self.penalty is not None and self.penalty.by_group
 
     def _step_alone(self, moving, gradients, means, mean_squares, steps):
         """Move parameters each of whose entries has a step size of its own."""
@@ -221,6 +237,7 @@ class SGD(_Solver):
     """
 
     default_learning_rate = 0.1
+    memory = "_means"
     momentum = 0.9
 
     def __init__(self, *settings, **options):

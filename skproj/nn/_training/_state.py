@@ -91,18 +91,20 @@ def _layer_from_arrays(layer):
 def optimizer_to_arrays(optimizer):
     """Describe the memory of an optimizer; the rest is set before a step."""
     names = {solver: name for name, solver in SOLVERS.items()}
-    memory = {name: to_arrays(vars(optimizer)[name]) for name in _memory(optimizer)}
-    return {"solver": names[type(optimizer)], **memory}
+    name = optimizer.memory
+    return {
+        "solver": names[type(optimizer)],
+        name: to_arrays(getattr(optimizer, name)),
+    }
 
 
 def optimizer_from_arrays(description, parameters, device):
     """Undo `optimizer_to_arrays`, with a learning rate that is still to be set."""
     optimizer = SOLVERS[description["solver"]](parameters, 0.0, 0.0)
-    for name in _memory(optimizer):
-        memory = to_tensors(description[name], device)
-        for parameter, tensors in zip(optimizer.parameters, memory or (), strict=False):
-            _check_memory(parameter, tensors)
-        setattr(optimizer, name, memory)
+    memory = to_tensors(description[optimizer.memory], device)
+    for parameter, tensors in zip(optimizer.parameters, memory or (), strict=False):
+        _check_memory(parameter, tensors)
+    setattr(optimizer, optimizer.memory, memory)
     return optimizer
 
 
@@ -111,10 +113,6 @@ def _check_memory(parameter, tensors):
     for tensor in tensors[:2] if isinstance(tensors, tuple) else [tensors]:
         if tensor is not None and tensor.shape != parameter.shape:
             raise ValueError("the memory of the solver does not suit the weights.")
-
-
-def _memory(optimizer):
-    return [name for name in vars(optimizer) if name.startswith("_")]
 
 
 def generator_to_array(generator):
