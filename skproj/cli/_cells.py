@@ -20,8 +20,10 @@ DESCRIPTION = (
 TARGET = "cell_type"
 BATCH = "donor"
 
-# Entries of X, and rows of obs, in a chunk of the file. Writes are of so many at least.
+# Entries of X, and rows of obs, in a chunk of the file. The last chunk is written anew
+# by the next write, which is of several at least.
 CHUNK_ENTRIES = 2**20
+CHUNKS_OF_WRITE = 4
 CHUNK_ROWS = 2**16
 
 # Files by which a folder is known as a zarr store that may be replaced.
@@ -104,7 +106,7 @@ def new_group(path):
 def write_cells(model, n_obs, group, *, shows_progress=False):
     """Write a table in the layout of AnnData, and return the number of its entries.
 
-    Memory is needed for two chunks of the entries, and for the ten bytes per row.
+    Memory is needed for some chunks of the entries, and for the ten bytes per row.
     """
     from anndata.io import sparse_dataset, write_elem
 
@@ -130,7 +132,7 @@ def write_cells(model, n_obs, group, *, shows_progress=False):
             batches.append(block.batch.astype(np.int8))
             n_entries += block.X.nnz
             waiting.append(block.X)
-            if sum(part.nnz for part in waiting) >= CHUNK_ENTRIES:
+            if sum(part.nnz for part in waiting) >= CHUNKS_OF_WRITE * CHUNK_ENTRIES:
                 X.append(sparse.vstack(waiting, "csr"))
                 waiting = []
             advance(block.X.shape[0])
