@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -352,17 +353,19 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
         names = {*frame, options.target, options.event, options.groups, AS_WRITTEN}
         frame = add_labels(frame, options)
         others = [name for name in frame if name not in names]
-    known = {options.index, options.groups, *options.text}
-    if options.where and not typed and decimal is None:  # limits are numbers as well
-        names = object_columns(frame).difference([*known, AS_WRITTEN], sort=False)
-        decimal = decimal_of({name: cells_of(frame[name]) for name in names}, options)
+    known = {options.index, options.groups, *options.text, AS_WRITTEN}
+    names = [] if typed else object_columns(frame).difference([*known], sort=False)
+    cells = {name: cells_of(frame[name]) for name in names}
+    if options.where and not typed:  # limits are numbers as well
+        decimal = decimal or decimal_of(cells, options)
     if options.complete or options.backed:
         kept = rows_to_use(frame, options, decimal or ".")
         frame = frame[kept].drop(columns=others)
+        cells = {n: list(compress(cells[n], kept)) for n in cells if n in frame}
     written = frame.pop(AS_WRITTEN) if AS_WRITTEN in frame else None
     labels, reading = frame.get(options.target), {}
     if not typed:
-        frame, decimal = read_numbers(frame, options, known, decimal)
+        frame, decimal = read_numbers(frame, options, cells, decimal)
         kind = None if labels is None else pd.api.types.infer_dtype(labels)
         if written is None and kind == "string":
             written = labels
