@@ -52,11 +52,9 @@ class GeneSelection:
 
     @property
     def scores(self):
-        """Scores of the genes, of shape (n_genes,)."""
         return getattr(self.model, self.method.scores_attribute)
 
     def logits(self, X):
-        """Return the logits of cells, of which X has the selected genes."""
         if self.scale is not None:
             X = divide_genes(X, self.scale[self.selected])
         return self.method.logits(self.model, X, self.selected)

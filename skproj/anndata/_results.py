@@ -192,7 +192,6 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
 
 
 def _check_key(adata, key):
-    """Refuse an object without the results of a selection."""
     if key not in adata.uns or f"{key}_score" not in adata.var:
         raise ValueError(
             f"adata has no results under key={key!r}: call "

@@ -117,7 +117,6 @@ def take_refused(options, errors):
 
 
 def make_parser():
-    """Return the parser of all commands."""
     parser = Parser(
         prog="skproj",
         description="Select the features of a table that predict a column of it.",

@@ -31,7 +31,6 @@ ZARR_MARKS = (".zgroup", "zarr.json")
 
 
 def run(options):
-    """Write the table; `options` are those of ``skproj datasets``."""
     path = options.out
     if path is None:
         raise CommandError("--out must say which file to write.")

@@ -19,7 +19,6 @@ class Repeat:
 
 
 def describe_repeats(repeats):
-    """Return a sentence on the repetitions, or None without any."""
     if not repeats:
         return None
     counts = [r.n_selected for r in repeats]
@@ -36,5 +35,4 @@ def describe_repeats(repeats):
 
 
 def times_selected(repeats, name):
-    """Return how many of the repetitions select a feature."""
     return sum(name in r.selected for r in repeats)

@@ -107,7 +107,6 @@ def settings(options):
 
 
 def confusion(selection):
-    """Return the numbers of held-out rows by true and predicted class, or None."""
     s = selection
     if s.n_test == 0 or not s.class_names:
         return None
@@ -115,7 +114,6 @@ def confusion(selection):
 
 
 def scores_of_classes(selection):
-    """Return the scores of each class against the rest, on the rows held out."""
     s = selection
     if s.n_test == 0 or not s.class_names:
         return []
@@ -180,7 +178,6 @@ def rates(selection):
 
 
 def path_numbers(path):
-    """Return a dict for each radius that was tried."""
     if path is None:
         return []
     names = "eta", "score", "standard_deviation", "n_features"

@@ -149,7 +149,6 @@ class SelectionResult:
 
     @property
     def ranking(self):
-        """The features, the most important first."""
         return np.argsort(-self.scores, kind="stable")
 
     @property

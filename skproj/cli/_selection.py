@@ -112,7 +112,6 @@ def select_again(problem, seed):
 
 
 def find_radius(run, show_progress):
-    """Return the fitted search."""
     return fit_search(make_search(run), run, show_progress)
 
 
@@ -164,7 +163,6 @@ def describe_selection(run, search, model):
 
 
 def describe_choice(step):
-    """Return a sentence on the number of features that a search chose by its gain."""
     keep_gain = getattr(step, "keep_gain", 1.0)
     if not isinstance(keep_gain, float) or keep_gain == 1.0 or len(step.etas_) == 1:
         return None
@@ -178,13 +176,11 @@ def describe_choice(step):
 
 
 def prepared(problem, model, X):
-    """Return the features that are made of columns, and their names."""
     names = names_of(problem, model)
     return (X if problem.prepare is None else model["prepare"].transform(X)), names
 
 
 def names_of(problem, model):
-    """Return the names of the features that are made of columns, an array."""
     names = problem.names
     if problem.prepare is not None:
         names = model["prepare"].get_feature_names_out()
@@ -192,7 +188,6 @@ def names_of(problem, model):
 
 
 def predict(model, run):
-    """Return the predictions of a model for the rows held out, which may be none."""
     problem = run.problem
     X, y, _ = problem.part(run.test)
     if len(y) == 0:
@@ -264,7 +259,6 @@ def measure_stability(run, search, model, X):
 
 
 def options_of_halves(problem):
-    """Return the parameters of each selector on halves of the rows."""
     return {
         "stratify": "auto" if problem.task == "survival" else problem.classifies,
         "n_jobs": problem.options.n_jobs,
@@ -294,7 +288,6 @@ def measure_false_discoveries(run, support, X):
 
 
 def describe_discoveries(fdr, trusted, support, n_false):
-    """Say how many features can be trusted, and how many of the selected ones."""
     n_trusted, n_selected = np.count_nonzero(trusted), np.count_nonzero(support)
     if n_trusted == 0:
         return (
@@ -311,7 +304,6 @@ def describe_discoveries(fdr, trusted, support, n_false):
 
 
 def compare(run, model, predictions):
-    """Return the scores of the selection and of the models to compare with."""
     if len(run.test) == 0:
         return []
     p = run.problem
@@ -327,14 +319,12 @@ def compare(run, model, predictions):
 
 
 def scores_of(run):
-    """Return the function that scores predictions for the rows held out of a run."""
     if run.problem.task == "survival":
         return partial(score_risks, run.y)
     return partial(score_predictions, classes=run.problem.classes)
 
 
 def predict_baseline(run, baseline):
-    """Return the predictions of a model to compare with, which is fitted first."""
     return predict(fit_baseline(baseline, run), run)
 
 
@@ -358,7 +348,6 @@ def cv_score_of(problem, chosen_by):
 
 
 def few_held_out(problem, y):
-    """Return a sentence if few of the rows held out tell something of a score."""
     counts = {"rows": len(y)}
     if problem.task == "survival":
         counts = {"events": np.count_nonzero(y["event"])}

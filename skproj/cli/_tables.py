@@ -73,7 +73,6 @@ class ReadOptions:
 
     @classmethod
     def of(cls, options, **others):
-        """Return those of a command."""
         same = "index", "layer", "sheet", "decimal", "thousands", "encoding"
         same = {name: getattr(options, name) for name in same}
         read = {"missing": tuple(options.na), "below": tuple(options.na_below)}
@@ -93,13 +92,11 @@ class ReadOptions:
         return list(dict.fromkeys([*named, *(c.column for c in self.where)]))
 
     def matters(self, name):
-        """Whether the numbers of a column matter."""
         is_used = name not in self.drop and (self.used is None or name in self.used)
         return is_used or name in {condition.column for condition in self.where}
 
     @property
     def suffix(self):
-        """The kind of the file."""
         return ".csv" if str(self.path) == STANDARD_INPUT else suffix_of(self.path)
 
 
@@ -130,7 +127,6 @@ def read_table(options):
 
 
 def check_source(options):
-    """Raise an error if there is no such file, or an option is for another kind."""
     path, suffix, errors = options.path, options.suffix, Errors()
     if str(path) != STANDARD_INPUT:
         check_is_file(path)
@@ -169,7 +165,6 @@ def check_source(options):
 
 
 def read_text(options):
-    """Read a table of text."""
     source = TextSource(options.path)
     layout = recognize(source, options)
     names, trimmed = trim_names(layout.names, options.wanted)
@@ -249,7 +244,6 @@ def feature_names(frame, about, options):
 
 
 def read_xlsx(options):
-    """Read a sheet of a workbook."""
     pd = import_optional("pandas", extra="cli")
     import_optional("openpyxl", extra="cli")
     sheet = 0 if options.sheet is None else options.sheet
@@ -375,7 +369,6 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
 
 
 def set_index(frame, options):
-    """Return a frame whose rows have the names of the column --index."""
     if frame.index.name == options.index:  # as pandas has stored it
         return frame
     require([options.index], list(frame.columns), options.path, "column")

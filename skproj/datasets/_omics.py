@@ -292,7 +292,6 @@ def make_omics(
 
 
 def _other_classes(classes, n_classes, rng):
-    """Draw a different class for each."""
     return (classes + rng.integers(1, n_classes, size=classes.size)) % n_classes
 
 

@@ -106,7 +106,6 @@ def write_workbook(panel, path):
 
 
 def outputs_of(panel, sums, cells):
-    """Return the formulas by the names of their columns, the sums first."""
     if panel.classes is None:
         return {"prediction": sums[0]}
     labels = list(map(literal, panel.classes))
@@ -159,7 +158,6 @@ def is_category(cell, category, fill):
 
 
 def literal(value):
-    """Return a value as a formula has it."""
     if isinstance(value, str):
         return '"' + value.replace('"', '""') + '"'
     if isinstance(value, bool):
