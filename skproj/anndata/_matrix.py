@@ -172,17 +172,19 @@ def pick(matrix, cells, genes, dtype=None):
     return matrix.astype(dtype if dtype.char in "fd" else np.float32, copy=False)
 
 
-def check_finite(X, name, gene_names):
+def read_finite(matrix, name, cells, genes, gene_names):
+    """Return what `read` does, and refuse missing values by the genes they are in."""
+    X = read(matrix, cells, genes)
     values = stored_values(X)
     with np.errstate(invalid="ignore", over="ignore"):  # the sentence below says it
         # A sum shows most often at once, without further memory, that all is well.
         if np.isfinite(values.sum()) or np.isfinite(values).all():
-            return
+            return X
         bad = np.flatnonzero(~np.isfinite(np.asarray(X.sum(axis=0)).ravel()))
     raise ValueError(
         f"{name} has NaN or infinite values in the genes "
-        f"{join_or_none(gene_names[bad])}: impute them, or leave the genes out by "
-        "mask_var."
+        f"{join_or_none(gene_names[genes[bad]])}: impute them, or leave the genes out "
+        "by mask_var."
     )
 
 
