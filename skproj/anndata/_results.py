@@ -6,12 +6,7 @@ from skproj.anndata._describe import DETECTED
 from skproj.anndata._docs import DOCS
 from skproj.anndata._dots import draw_dots
 from skproj.anndata._groups import REST, keep_groups, merge_others, read_groups
-from skproj.anndata._matrix import (
-    choose_matrix,
-    means_of_groups,
-    read,
-    stored_values,
-)
+from skproj.anndata._matrix import choose_matrix, means_of_groups, read, stored_values
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional

@@ -6,12 +6,7 @@ from skproj._version import __version__
 from skproj.anndata._batches import BatchCorrection
 from skproj.anndata._describe import describe
 from skproj.anndata._docs import DOCS
-from skproj.anndata._groups import (
-    choose_groups,
-    join_or_none,
-    make_folds,
-    read_groups,
-)
+from skproj.anndata._groups import choose_groups, join_or_none, make_folds, read_groups
 from skproj.anndata._log import log_info
 from skproj.anndata._matrix import (
     check_adata,

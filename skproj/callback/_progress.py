@@ -31,7 +31,7 @@ DOCS = {
         The estimator that runs the task.
     context : sklearn.callback.CallbackContext
         The task; the outermost one for the whole fit.
-    """,
+    """
 }
 
 

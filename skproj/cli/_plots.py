@@ -6,19 +6,11 @@ import warnings
 
 import numpy as np
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import (
-    ConfusionMatrixDisplay,
-    precision_recall_curve,
-    roc_curve,
-)
+from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_curve, roc_curve
 
 from skproj.cli._channels import channels
 from skproj.cli._report_numbers import is_separated, scores_of_classes
-from skproj.inspection import (
-    EtaPathDisplay,
-    SupportDisplay,
-    SurvivalCurvesDisplay,
-)
+from skproj.inspection import EtaPathDisplay, SupportDisplay, SurvivalCurvesDisplay
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import shorten
 

@@ -7,10 +7,7 @@ from functools import partial
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 
-from skproj import (
-    ProjectionFeatureSelectorCV,
-    StabilitySelector,
-)
+from skproj import ProjectionFeatureSelectorCV, StabilitySelector
 from skproj.cli._baselines import baselines, fit_baseline
 from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._evidence import decisions_of
@@ -238,11 +235,7 @@ def measure_stability(run, search, model, X):
     n_selected = int(support.sum()) - len(p.structure.get("always_keep", ()))
     one = one_radius(search)["select"]
     one.set_params(eta=type(one)().eta, n_features_to_select=max(n_selected, 1))
-    selector = StabilitySelector(
-        one,
-        n_pairs=n_pairs,
-        **options_of_halves(p),
-    )
+    selector = StabilitySelector(one, n_pairs=n_pairs, **options_of_halves(p))
     try:
         with selecting(quiet=True), without_names():
             if not p.in_blocks:
@@ -269,10 +262,7 @@ def options_of_halves(problem):
 def measure_false_discoveries(run, support, X):
     """Return fields of a `SelectionResult`, or a sentence on why they are not known."""
     p = run.problem
-    selector = StabilitySelector(
-        fdr=p.options.fdr,
-        **options_of_halves(p),
-    )
+    selector = StabilitySelector(fdr=p.options.fdr, **options_of_halves(p))
     try:
         with selecting(quiet=True), without_names():
             selector.fit(X, run.y, groups=run.groups)

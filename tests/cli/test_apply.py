@@ -6,14 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import (
-    N_FEATURES,
-    N_ROWS,
-    make_frame,
-    read_features,
-    select,
-    selected,
-)
+from cli_helpers import N_FEATURES, N_ROWS, make_frame, read_features, select, selected
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA

@@ -8,14 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import (
-    N_FEATURES,
-    N_ROWS,
-    make_frame,
-    read_features,
-    select,
-    selected,
-)
+from cli_helpers import N_FEATURES, N_ROWS, make_frame, read_features, select, selected
 from scipy import sparse
 
 from skproj import persistence

@@ -3,13 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from display_helpers import (
-    CANCER,
-    DIGITS,
-    FLOWERS,
-    texts,
-    tick_labels,
-)
+from display_helpers import CANCER, DIGITS, FLOWERS, texts, tick_labels
 from sklearn.model_selection import GridSearchCV
 
 from skproj import SparseSupervisedAutoencoder

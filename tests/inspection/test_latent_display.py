@@ -2,11 +2,7 @@
 
 import numpy as np
 import pytest
-from display_helpers import (
-    CANCER,
-    FLOWERS,
-    texts,
-)
+from display_helpers import CANCER, FLOWERS, texts
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError

@@ -20,11 +20,7 @@ from scipy import sparse
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from skproj import (
-    GroupSparseNMF,
-    ProjectionFeatureSelector,
-    SparseMLPClassifier,
-)
+from skproj import GroupSparseNMF, ProjectionFeatureSelector, SparseMLPClassifier
 from skproj.persistence import _estimators, dump, load
 
 TEXT = {
