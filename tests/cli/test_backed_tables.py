@@ -326,17 +326,20 @@ def test_columns_that_are_no_features(tmp_path, capsys):
         assert "onehot" not in error
 
 
-def test_gaps_in_features_get_one_line(tmp_path, capsys):
+def test_gaps_in_features_are_named(tmp_path, capsys):
     frame = make_table()[[*GENES, "kind"]]
-    frame.loc[4, "gene7"] = np.nan
-    frame["done"] = np.where(np.arange(N_ROWS) == 9, None, frame["gene1"] > 0.0)
+    frame.loc[4, "gene7"], frame.loc[[0, 80], "gene1"] = np.nan, np.inf
+    frame["done"] = np.where(np.arange(N_ROWS) == 9, None, frame["gene0"] > 0.0)
     path = write(frame, tmp_path / "table.parquet")
     for dropped, named in (("done", "gene7"), ("gene7", "done")):
         command = ["select", str(path), "--target", "kind", "--backed", "--no-progress"]
         assert main([*command, "--drop", dropped]) == 2
-        error = capsys.readouterr().err
-        assert f"{path} has missing values, 1 in 1 of 30 columns: {named!r}; " in error
-        assert error.count("\n") == 1
+        missing, infinite = capsys.readouterr().err.splitlines()
+        assert (
+            f"{path} has missing values, 1 in 1 of 30 columns: {named!r}; " in missing
+        )
+        assert "infinite values, 2 in 1 of 30 columns: 'gene1'" in infinite
+        assert "--impute" not in missing  # which is not for --backed
 
 
 def test_search_for_survival_times_ends_at_the_memory():
@@ -353,20 +356,12 @@ def test_search_for_survival_times_ends_at_the_memory():
     assert search.get_support()[trial.support].sum() >= 7
 
 
-@pytest.mark.parametrize("index", [[], ["--index", "gene0"]])
+@pytest.mark.parametrize("index", ["none", "column", "stored"])
 def test_missing_target_of_a_parquet_file(index, tmp_path, capsys):
-    path = tmp_path / "table.parquet"
-    make_table().to_parquet(path)
-    command = ["select", str(path), "--target", "kinds", "--backed", *index]
-    assert main(command) == 2
-    assert "has no column 'kinds'; did you mean" in capsys.readouterr().err
-
-
-def test_stored_index_of_a_parquet_file(tmp_path, capsys):
-    path = tmp_path / "table.parquet"
-    make_table().set_index("gene0").to_parquet(path)
-    command = ["select", str(path), "--target", "x", "--backed", "--index", "gene0"]
-    assert main(command) == 2
+    frame, path = make_table(), tmp_path / "table.parquet"
+    (frame.set_index("gene0") if index == "stored" else frame).to_parquet(path)
+    command = ["select", str(path), "--target", "kinds", "--backed"]
+    assert main(command + ["--index", "gene0"] * (index != "none")) == 2
     error = capsys.readouterr().err
-    assert "has no column 'x'" in error
+    assert "has no column 'kinds'; did you mean" in error
     assert "place" not in error

@@ -242,31 +242,3 @@ def test_units_of_a_column_make_no_difference(factor, tmp_path):
         chosen.append({r["feature"]: r["selected"] for r in rows})
     assert chosen[0] == chosen[1]
     assert chosen[0]["gene0"] == "TRUE"
-
-
-def test_target_that_is_too_large_is_named(tmp_path, capsys):
-    frame = make_frame().drop(columns="kind")
-    path = write(tmp_path, frame.assign(y=1e39 * frame["gene0"]))
-    assert select(path, target="y") == 2
-    (sentence,) = sentences(capsys)
-    assert sentence.startswith("the target 'y' has numbers up to ")
-    assert "divide it by a constant" in sentence
-
-
-def test_gaps_of_a_backed_table_are_named(tmp_path, capsys):
-    frame = make_frame()
-    frame["gene 3"] = np.nan
-    frame.loc[[0, 80], "gene1"] = np.inf
-    path = tmp_path / "table.parquet"
-    frame.to_parquet(path)
-    command = ["select", str(path), "--target", "kind", "--backed", "--cv", "2"]
-    assert main([*command, "--no-progress"]) == 2
-    found = sentences(capsys)
-    assert_all_said(
-        found,
-        (
-            "missing values, 90 in 1 of 9 columns: 'gene 3'",
-            "infinite values, 2 in 1 of 9 columns: 'gene1'",
-        ),
-    )
-    assert not any("--impute" in sentence for sentence in found)  # not for --backed

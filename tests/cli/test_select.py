@@ -98,42 +98,24 @@ def test_kinds_of_tables_give_the_same_selection(kind, result, tmp_path):
         assert predicted.index[1] == "cell1"
 
 
-def test_names_of_rows_come_from_a_column(result, tmp_path):
-    frame = make_frame()
-    frame.insert(0, "sample", [f"s{i}" for i in range(N_ROWS)])
-    path, out = tmp_path / "named.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
-    assert select(path, "--index", "sample", "--out", out) == 0
-    assert selected(out) == selected(result)
+@pytest.mark.parametrize("write", ["a column", "numbers", "names", "R"])
+def test_names_of_rows_are_no_feature(write, result, tmp_path, capsys):
+    """Of a column without a name, also if its place in the header is left out, as by R.
 
-
-def test_header_without_the_column_of_row_names(result, tmp_path):
-    """As R writes tables."""
-    frame = make_frame()
-    frame.index = [f"s{i}" for i in range(N_ROWS)]
-    path, out = tmp_path / "r.csv", tmp_path / "out"
-    text = frame.to_csv()
-    path.write_text(text.removeprefix(","))
-    assert select(path, "--out", out) == 0
-    assert selected(out) == selected(result)
-
-
-@pytest.mark.parametrize("write", ["pandas", "R"])
-def test_first_column_without_a_name_has_the_names_of_the_rows(
-    write, result, tmp_path, capsys
-):
-    """It is no feature, though it tells the classes apart in sorted tables."""
-    frame = make_frame()
-    if write == "R":
+    They tell the classes apart in sorted tables.
+    """
+    frame, path, out = make_frame(), tmp_path / "table.csv", tmp_path / "out"
+    if write != "numbers":
         frame.index = [f"s{i}" for i in range(N_ROWS)]
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path)
-    assert select(path, "--out", out) == 0
+    index = ["--index", "sample"] if write == "a column" else []
+    text = frame.to_csv(index_label=index[1:] or None)
+    path.write_text(text.removeprefix(",") if write == "R" else text)
+    assert select(path, *index, "--out", out) == 0
     assert "90 rows, 8 features" in capsys.readouterr().out
     assert selected(out) == selected(result)
-    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    assert main(["apply", str(out / "model.skops"), str(path), *index]) == 0
     first = capsys.readouterr().out.splitlines()[1]
-    assert first.startswith("s0," if write == "R" else "0,")
+    assert first.startswith("0," if write == "numbers" else "s0,")
 
 
 @pytest.mark.filterwarnings("always:the target 'kind' has values that differ only")

@@ -236,40 +236,30 @@ def test_error_of_the_concordance_is_that_of_repeated_samples():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("changes", "arguments", "message"),
     [
-        (["--event", "time"], "column 'time' is both --event and --target."),
-        (["--event", "dead"], "has no column 'dead'; did you mean 'died'?"),
-        (["--event", "gene0"], "of --event must be booleans, 0 and 1, or 1 (cens"),
-        ([*TIMES, "--scoring", "r2"], "--scoring r2 is not for survival times"),
-        ([*TIMES, "--task", "regression"], "--task regression is not for survival"),
-        ([*TIMES, "--class-weight", "balanced"], "--class-weight balanced is not for"),
-        ([*TIMES, "--threshold", "f1"], "--threshold is for a target of two classes"),
-        ([*TIMES, "--cv", "50"], "events only, and 50 folds need 134"),
+        ({}, ["--event", "time"], "column 'time' is both --event and --target."),
+        ({}, ["--event", "dead"], "has no column 'dead'; did you mean 'died'?"),
+        ({}, ["--event", "gene0"], "of --event must be booleans, 0 and 1, or 1 (cens"),
+        ({}, ["--scoring", "r2"], "--scoring r2 is not for survival times"),
+        ({}, ["--task", "regression"], "--task regression is not for survival"),
+        ({}, ["--class-weight", "balanced"], "--class-weight balanced is not for"),
+        ({}, ["--threshold", "f1"], "--threshold is for a target of two classes"),
+        ({}, ["--cv", "50"], "events only, and 50 folds need 134"),
+        ({"time": -1.0}, [], "the target 'time' has a negative time: -1."),
+        ({"time": np.nan}, [], "the target 'time' is missing in 160 of 160 rows"),
+        ({"time": "soon"}, [], "the target 'time' is not a number, as --event needs."),
+        ({"time": 3.0}, [], "the target 'time' has one value only"),
+        ({"died": np.nan}, [], "the column 'died' is missing in 160 of 160 rows"),
+        ({"died": 0}, [], "has 0 events only"),
+        ({"died": [0, 1, 2, 1] * 40}, [], "2 (event), got [0.0, 1.0, 2.0]."),
+        ({"died": 3}, [], "or 1 (censored) and 2 (event), got '3'."),
     ],
 )
-def test_what_is_refused(arguments, message, trial, capsys):
-    assert select(trial, *arguments, target="time") == 2
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("column", "values", "message"),
-    [
-        ("time", -1.0, "the target 'time' has a negative time: -1."),
-        ("time", np.nan, "the target 'time' is missing in 160 of 160 rows"),
-        ("time", "soon", "the target 'time' is not a number, as --event needs."),
-        ("time", 3.0, "the target 'time' has one value only"),
-        ("died", np.nan, "the column 'died' is missing in 160 of 160 rows"),
-        ("died", 0, "has 0 events only"),
-        ("died", [0, 1, 2, 1] * 40, "2 (event), got [0.0, 1.0, 2.0]."),
-        ("died", 3, "or 1 (censored) and 2 (event), got '3'."),
-    ],
-)
-def test_times_that_are_refused(column, values, message, tmp_path, capsys):
+def test_what_is_refused(changes, arguments, message, tmp_path, capsys):
     path = tmp_path / "table.csv"
-    make_trial().assign(**{column: values}).to_csv(path, index=False)
-    assert select(path, *TIMES, target="time") == 2
+    make_trial().assign(**changes).to_csv(path, index=False)
+    assert select(path, *TIMES, *arguments, target="time") == 2
     assert message in capsys.readouterr().err
 
 
