@@ -184,17 +184,6 @@ def test_selected_columns_are_no_formulas_in_a_spreadsheet(suffix, formulas, tmp
     assert code == (0 if suffix == "parquet" else 2)
 
 
-def test_apply_names_missing_columns(result, tmp_path, capsys):
-    path = tmp_path / "new.csv"
-    make_frame().drop(columns=["gene0", "gene1"]).to_csv(path, index=False)
-    out = tmp_path / "out.csv"
-    arguments = ["apply", str(result / "model.skops"), str(path), "--out", str(out)]
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert "has no column 'gene0', 'gene1', which the model needs" in error
-    assert not out.exists()
-
-
 def test_info_of_model(result, capsys):
     assert main(["info", str(result / "model.skops")]) == 0
     printed = capsys.readouterr().out

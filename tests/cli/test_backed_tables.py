@@ -185,21 +185,8 @@ def test_rows_without_a_target_are_left_out(suffix, tmp_path, capsys):
     check_equal(first, run(path, tmp_path / "second", *arguments), tmp_path)
 
 
-@pytest.mark.filterwarnings("default:.* they are left out")
-def test_class_that_is_missing(tmp_path, capsys):
-    """Also of the rows in memory that tell how good the model is."""
-    gaps = make_table()
-    gaps.loc[::9, "kind"] = None
-    arguments = ["--target", "kind", "--eta", 1.5, "--drop", "time", "died", "weight"]
-    reports = []
-    for name, frame in zip(NAMES, (gaps, gaps.dropna()), strict=True):
-        path = write(frame, tmp_path / f"{name}.parquet")
-        reports.append(run(path, tmp_path / name, *arguments, "--backed"))
-    for name in ("n_train", "n_test", "n_selected", "models", "features", "path"):
-        assert reports[0][name] == reports[1][name]
-    assert "rows without 'kind'; they are left out" in capsys.readouterr().err
-    # Without any, there is nothing to leave out.
-    path = write(gaps.assign(kind=None), tmp_path / "none.parquet")
+def test_target_that_all_rows_lack(tmp_path, capsys):
+    path = write(make_table().assign(kind=None), tmp_path / "none.parquet")
     assert main(["select", str(path), "--target", "kind", "--backed"]) == 2
     error = capsys.readouterr().err
     assert f"the target 'kind' is missing in {N_ROWS} of {N_ROWS} rows" in error

@@ -124,13 +124,6 @@ def test_groups_stay_together(tmp_path, capsys):
     assert "16 different values, and 16 folds besides" in capsys.readouterr().err
 
 
-def test_unknown_scores_are_refused(tmp_path, capsys):
-    path = tmp_path / "table.csv"
-    make_frame().to_csv(path, index=False)
-    assert select(path, "--scoring", "acuracy") == 2
-    assert "did you mean 'accuracy'" in capsys.readouterr().err
-
-
 def test_rare_classes_may_count_more(tmp_path, capsys):
     frame = make_frame(n_classes=2).iloc[:60]
     rare = frame[frame["kind"] == "red"].index[8:]

@@ -51,14 +51,9 @@ def test_missing_file_fails_before_the_libraries_are_imported(arguments):
     assert modules.isdisjoint({*HEAVY, "numpy"})
 
 
-def test_folder_in_place_of_a_file_gets_one_line(tmp_path, capsys):
-    assert main(["info", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"skproj: error: {tmp_path} is a folder.\n"
-
-
-def test_info_of_a_model_answers_at_once(result):
-    for model in ([result / "model.skops"], []):
-        code, modules = run_apart("info", *model)
+def test_help_and_info_answer_at_once(result):
+    for arguments in (["info", result / "model.skops"], ["info"], ["--help"]):
+        code, modules = run_apart(*arguments)
         assert code == 0
         assert modules.isdisjoint(HEAVY)
 

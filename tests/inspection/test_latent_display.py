@@ -13,8 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from skproj import ProjectionFeatureSelector
 from skproj.inspection import LatentDisplay
 
-# LatentDisplay
-
 
 def test_latent_of_two_classes(autoencoder):
     """The histogram of the logit difference, with the decision at zero."""

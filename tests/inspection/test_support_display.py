@@ -14,8 +14,6 @@ from skproj import ProjectionFeatureSelector
 from skproj.feature_selection import StabilitySelector
 from skproj.inspection import SupportDisplay
 
-# SupportDisplay
-
 
 def test_support_of_selector(selector_cv):
     """The largest scores come first, with their names; zeros are left out."""
