@@ -15,7 +15,7 @@ from sklearn.metrics import (
 )
 
 from skproj.cli._methods import describe_model, methods
-from skproj.cli._repeats import describe_repeats, times_selected
+from skproj.cli._result import describe_repeats
 from skproj.cli._scores import wilson
 from skproj.utils._versions import versions
 
@@ -66,7 +66,9 @@ def report_numbers(selection, path, facts, options):
         "repeats": {
             "sentence": describe_repeats(s.repeats),
             "runs": s.repeats,
-            "times_selected": [times_selected(s.repeats, f.name) for f in s.features],
+            "times_selected": [
+                sum(f.name in r.selected for r in s.repeats) for f in s.features
+            ],
         },
         "path": path_numbers(path),
         "data": facts,

@@ -15,9 +15,8 @@ from skproj.cli._options import shows_bars
 from skproj.cli._output import new_folder, print_lines
 from skproj.cli._preparation import prepare_columns, read_columns
 from skproj.cli._problem import Problem
-from skproj.cli._repeats import describe_repeats
 from skproj.cli._report import FILES, write_report
-from skproj.cli._result import rounded
+from skproj.cli._result import describe_repeats, rounded
 from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import codes_of_gaps, suspect_columns, suspect_rows

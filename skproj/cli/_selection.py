@@ -15,8 +15,13 @@ from skproj.cli._features import describe_features
 from skproj.cli._models import without_names
 from skproj.cli._preparation import describe_categories
 from skproj.cli._problem import divide
-from skproj.cli._repeats import Repeat
-from skproj.cli._result import ModelScores, Predictions, SelectionResult, rounded
+from skproj.cli._result import (
+    ModelScores,
+    Predictions,
+    Repeat,
+    SelectionResult,
+    rounded,
+)
 from skproj.cli._scores import score_predictions
 from skproj.cli._search import (
     SEARCH_METRICS,

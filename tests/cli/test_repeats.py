@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cli_helpers import make_frame, read_features, select
 
-from skproj.cli._repeats import Repeat, describe_repeats
+from skproj.cli._result import Repeat, describe_repeats
 
 
 def make_trial():
