@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import make_frame, read_features, select, selected
+from cli_helpers import make_frame, read_features, select, selected, write
 from panel_helpers import run_panel
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier, VotingRegressor
@@ -167,8 +167,7 @@ def test_gaps_and_categories(tmp_path, capsys):
     site = np.where(frame["kind"] == "blue", "nörd", "süd").astype(object)
     site[::11] = np.nan
     frame["site"] = site
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
+    path, out = write(frame, tmp_path / "table.csv"), tmp_path / "out"
     options = ["--impute", "indicator", "--encode", "onehot", "--eta", 50]
     assert select(path, *options, "--out", out) == 0
     assert export(out, tmp_path / "panel") == 0
@@ -323,9 +322,8 @@ def test_sum_over_the_panel_is_the_output_of_a_linear_model(
 def test_models_that_cannot_be_exported_leave_nothing(data, tmp_path, capsys):
     frame = make_frame()
     frame.loc[::7, "gene1"] = np.nan
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
-    assert select(path, "--impute", "knn", "--eta", 1, "--out", out) == 0
+    out = tmp_path / "out"
+    assert select(frame, "--impute", "knn", "--eta", 1, "--out", out) == 0
     capsys.readouterr()
     panel = tmp_path / "panel"
     empty = tmp_path / "empty"
@@ -412,8 +410,7 @@ def test_truth_values_are_written_as_r_reads_them(tmp_path, capsys):
     frame = make_frame()
     frame["kind"] = frame["kind"] == "red"
     frame["gene2"] = frame["gene2"] > 0
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
+    path, out = write(frame, tmp_path / "table.csv"), tmp_path / "out"
     assert select(path, "--eta", 50, "--out", out) == 0
     assert export(out, tmp_path / "panel") == 0
     rows = read_features(out)

@@ -44,6 +44,7 @@ QUOTED = ['"3,894"', "437", '"12,250"', '"1,001"']
 GERMAN = ["1.234", "437", "2.500.000", "12.250"]
 THOUSANDS = [3894, 437, 12250, 1001]
 WHOLE = [1, 2, 3, 4]
+AS_3894 = "'3,894' was read as 3894"
 
 MIXED = ["3,894", "437", "12,250", "1,001"]
 THREE = ["3.894", "4.371", "12.250", "1.001"]
@@ -56,26 +57,14 @@ def one(cells, numbers, said="", **options):
 
 # By name: the text, the numbers of the columns, what is said, and options.
 READ = {
-    "thousands, proved by points": (
-        rows_of(MIXED, POINTS),
-        (THOUSANDS, B),
-        "'3,894' was read as 3894",
-    ),
-    "thousands, in tabs": (
-        rows_of(MIXED, POINTS, "\t"),
-        (THOUSANDS, B),
-        "'3,894' was read as 3894",
-    ),
+    "thousands, proved by points": (rows_of(MIXED, POINTS), (THOUSANDS, B), AS_3894),
+    "thousands, in tabs": (rows_of(MIXED, POINTS, "\t"), (THOUSANDS, B), AS_3894),
     "thousands, in bars, in another column": (
         rows_of(MIXED, ["1,000,000", "5", "6", "7"], "|"),
         (THOUSANDS, [1e6, 5, 6, 7]),
         "thousands marks, in 'a', 'b'",
     ),
-    "thousands in quotes": (
-        rows_of(QUOTED, POINTS, ","),
-        (THOUSANDS, B),
-        "'3,894' was read as 3894",
-    ),
+    "thousands in quotes": (rows_of(QUOTED, POINTS, ","), (THOUSANDS, B), AS_3894),
     "thousands and points": (
         rows_of(['"5,125.70"', '"12.5"', '"1,000.00"', '"3"'], None, ","),
         ([5125.7, 12.5, 1000, 3], WHOLE),
@@ -324,31 +313,19 @@ REFUSED = {
         "--na '<90' '>600' reads them as missing",
     ),
     "percent": (["12%", "5.5%", "7%", "1%"], "'a' .*'12%' in row 1"),
-    "units": (
-        ["5.2 mg", "3 mg", "4.1 mg", "9 mg"],
-        "'a' holds .*plain number",
-    ),
+    "units": (["5.2 mg", "3 mg", "4.1 mg", "9 mg"], "'a' holds .*plain number"),
     "units here and there": (
         ["5.2", "3 mg/dl", "4.1", "9"],
         "'a' holds .*'3 mg/dl' in row 2; write it as a plain number",
     ),
-    "quotes of a spreadsheet": (
-        ["'5.2", "'3", "'4.1", "9"],
-        "'a' holds .*plain",
-    ),
-    "other marks": (
-        ["1\u00b4600", "437", "25", "9.5"],
-        "'a' holds .*plain number",
-    ),
+    "quotes of a spreadsheet": (["'5.2", "'3", "'4.1", "9"], "'a' holds .*plain"),
+    "other marks": (["1\u00b4600", "437", "25", "9.5"], "'a' holds .*plain number"),
     "currency": (["$5", "$1.50", "$7", "1"], r"'a' .*'\$5' in row 1"),
     "euro": (["5 \u20ac", "1,50 \u20ac", "7 \u20ac", "2"], "'a' .*in row 1"),
     "parentheses": (["5.5", "(3.2)", "7", "2"], r"'a' .*'\(3.2\)' in row 2"),
     "minus at the end": (["5.5", "3.2-", "7", "2"], "'a' .*'3.2-' in row 2"),
     "words": (["5.5", "n.d.", "7.2", "2.1"], "'a' .*'n.d.' in row 2"),
-    "a dash": (
-        ["5.5", "-", "7.2", "2.1"],
-        "'a' holds .*'-' in row 2; --na=- reads it",
-    ),
+    "a dash": (["5.5", "-", "7.2", "2.1"], "'a' holds .*'-' in row 2; --na=- reads it"),
     "underscores": (["1_000", "5", "7", "2"], "'a' .*'1_000' in row 1"),
     "hexadecimal": (["0x10", "5.5", "7.5", "2"], "'a' .*'0x10' in row 1"),
     "exponents of Fortran": (["1d3", "5.5", "7.5", "2"], "'a' .*'1d3'"),
