@@ -45,7 +45,6 @@ class Groups:
 
     @property
     def has_label(self):
-        """Whether a cell is in a group, of shape (n_cells,)."""
         return self.codes >= 0
 
     def as_column(self, codes):
@@ -120,7 +119,6 @@ def merge_others(groups, name):
 
 
 def _check_named(wanted, groups, parameter):
-    """Refuse names that no group with cells has."""
     unknown = [name for name in wanted if str(name) not in groups.names]
     if unknown:
         raise ValueError(
@@ -178,7 +176,6 @@ def read_complete_column(table, name, parameter):
 
 
 def _check_sizes(adata, groups, sizes, cv):
-    """Refuse fewer than two groups, and groups with fewer cells than folds."""
     if len(sizes) < 2:
         found = f"only one, {groups.names[0]!r}" if len(sizes) else "none"
         raise ValueError(

@@ -34,7 +34,6 @@ def check_adata(adata):
 
 
 def check_gene_names(adata):
-    """Refuse genes of the same name, which a table of results could not tell apart."""
     if not adata.var_names.is_unique:
         repeated = adata.var_names[adata.var_names.duplicated()].unique()
         raise ValueError(
@@ -78,7 +77,6 @@ def read_log_base(adata):
 
 
 def choose_genes(adata, mask_var):
-    """Return the places of the genes to look at."""
     if mask_var is None:
         return np.arange(adata.n_vars)
     genes = np.flatnonzero(_read_mask(adata, mask_var, "mask_var"))
@@ -174,23 +172,23 @@ def pick(matrix, cells, genes, dtype=None):
     return matrix.astype(dtype if dtype.char in "fd" else np.float32, copy=False)
 
 
-def check_finite(X, name, gene_names):
-    """Refuse missing values, and say in which genes they are."""
+def read_finite(matrix, name, cells, genes, gene_names):
+    """Return what `read` does, and refuse missing values by the genes they are in."""
+    X = read(matrix, cells, genes)
     values = stored_values(X)
     with np.errstate(invalid="ignore", over="ignore"):  # the sentence below says it
         # A sum shows most often at once, without further memory, that all is well.
         if np.isfinite(values.sum()) or np.isfinite(values).all():
-            return
+            return X
         bad = np.flatnonzero(~np.isfinite(np.asarray(X.sum(axis=0)).ravel()))
     raise ValueError(
         f"{name} has NaN or infinite values in the genes "
-        f"{join_or_none(gene_names[bad])}: impute them, or leave the genes out by "
-        "mask_var."
+        f"{join_or_none(gene_names[genes[bad]])}: impute them, or leave the genes out "
+        "by mask_var."
     )
 
 
 def warn_of_counts(X, name, *, stacklevel):
-    """Warn of values that look like raw counts."""
     sample = stored_values(X)[:N_CHECKED_VALUES]
     if len(sample) == 0 or sample.min() < 0 or sample.max() <= MAX_CODE_VALUE:
         return

@@ -52,11 +52,9 @@ class GeneSelection:
 
     @property
     def scores(self):
-        """Scores of the genes, of shape (n_genes,)."""
         return getattr(self.model, self.method.scores_attribute)
 
     def logits(self, X):
-        """Return the logits of cells, of which X has the selected genes."""
         if self.scale is not None:
             X = divide_genes(X, self.scale[self.selected])
         return self.method.logits(self.model, X, self.selected)
@@ -90,9 +88,12 @@ class Method:
     search_defaults: ClassVar = {}  # parameters of a search, if users set no others
     searches_in_parallel = True
 
-    def __init__(self, parameters, *, random_state, n_jobs, min_genes=None):
+    def __init__(
+        self, parameters, *, random_state, n_jobs, min_genes=None, reference=None
+    ):
         self.parameters = parameters
         self.min_genes = min_genes  # of each group, of a search
+        self.reference = reference  # code of a group, of a model for each group
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -215,10 +216,6 @@ class LinearMethod(Method):
 
 class LinearOfGroups(LinearMethod):
     """A linear model for each group, with a number of genes of its own."""
-
-    def __init__(self, parameters, *, reference, **settings):
-        super().__init__(parameters, **settings)
-        self.reference = reference
 
     def check_parameters(self, searches):
         super().check_parameters(searches)

@@ -6,12 +6,7 @@ from skproj.anndata._describe import DETECTED
 from skproj.anndata._docs import DOCS
 from skproj.anndata._dots import draw_dots
 from skproj.anndata._groups import REST, keep_groups, merge_others, read_groups
-from skproj.anndata._matrix import (
-    choose_matrix,
-    means_of_groups,
-    read,
-    stored_values,
-)
+from skproj.anndata._matrix import choose_matrix, means_of_groups, read, stored_values
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
 from skproj.utils._optional import import_optional
@@ -192,7 +187,6 @@ def plot_selected(adata, *, key="skproj", n_genes=20, ax=None):
 
 
 def _check_key(adata, key):
-    """Refuse an object without the results of a selection."""
     if key not in adata.uns or f"{key}_score" not in adata.var:
         raise ValueError(
             f"adata has no results under key={key!r}: call "

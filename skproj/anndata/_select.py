@@ -1,28 +1,20 @@
 """Selection of the genes that tell groups of cells apart."""
 
-from functools import partial
-
 import numpy as np
 
 from skproj._version import __version__
 from skproj.anndata._batches import BatchCorrection
 from skproj.anndata._describe import describe
 from skproj.anndata._docs import DOCS
-from skproj.anndata._groups import (
-    choose_groups,
-    join_or_none,
-    make_folds,
-    read_groups,
-)
+from skproj.anndata._groups import choose_groups, join_or_none, make_folds, read_groups
 from skproj.anndata._log import log_info
 from skproj.anndata._matrix import (
     check_adata,
-    check_finite,
     check_gene_names,
     choose_genes,
     choose_matrix,
     choose_parameters,
-    read,
+    read_finite,
     read_log_base,
     warn_of_counts,
 )
@@ -31,6 +23,13 @@ from skproj.anndata._results import check_inputs_stay, write_results
 from skproj.linear_model._feature_structure import make_structure
 from skproj.utils._choices import check_choice, check_integer
 from skproj.utils._docs import shared_docs
+
+# Arguments that are noted in the results.
+NOTED = (
+    *("groupby", "groups", "reference", "method", "eta"),
+    *("n_genes", "n_genes_per_group", "min_genes_per_group"),
+    *("layer", "use_raw", "mask_var", "cv", "batch_key", "donor_key", "random_state"),
+)
 
 
 @shared_docs(**DOCS)
@@ -244,22 +243,16 @@ def select_features(
     >>> adata.uns["skproj"]["names"].dtype.names
     ('B', 'NK', 'T')
     """
+    given = locals()
     check_adata(adata)
-    _check_arguments(
-        adata, method, n_genes_per_group, use_raw, cv, key_added, random_state, copy
-    )
-    check_inputs_stay(
-        key_added,
-        {"groupby": groupby, "batch_key": batch_key, "donor_key": donor_key},
-        {"mask_var": mask_var, **parameters},
-    )
+    _check_arguments(**given)
     check_gene_names(adata)
     chosen, code = choose_groups(read_groups(adata, groupby), groups, reference)
     folds = make_folds(
         adata, chosen, cv=cv, donor_key=donor_key, random_state=random_state
     )
     genes = choose_genes(adata, mask_var)
-    matrix, matrix_name = choose_matrix(adata, layer)
+    matrix = choose_matrix(adata, layer)
     labelled = np.flatnonzero(chosen.has_label)
     codes = chosen.codes[labelled]
     batches = BatchCorrection(adata, batch_key)
@@ -268,50 +261,34 @@ def select_features(
     structure = choose_parameters(adata, parameters, genes, mask_var)
     n_free = make_structure(len(genes), **structure).n_in_ball
     radius = check_radius(eta, n_genes, n_genes_per_group, n_free)
-    cls = METHODS[method]
-    if n_genes_per_group is not None:
-        cls = partial(LinearOfGroups, reference=code)
     model = _make_method(
-        cls,
+        METHODS[method] if n_genes_per_group is None else LinearOfGroups,
         parameters | structure,
         chosen,
         radius,
+        reference=code,
         min_genes=min_genes_per_group,
         random_state=int(random_state),
         n_jobs=n_jobs,
     )
 
     start = log_info(f"selecting genes for {len(chosen.names)} groups of {groupby!r}")
-    X = read(matrix, labelled, genes)
-    check_finite(X, matrix_name, adata.var_names[genes])
-    warn_of_counts(X, matrix_name, stacklevel=2)
+    X = read_finite(*matrix, labelled, genes, adata.var_names)
+    warn_of_counts(X, matrix[1], stacklevel=2)
     X = batches.fit_correct(X, labelled)
     selection = model.select(X, codes, folds, radius)
     del X  # of the whole object, only the selected genes are needed
     selected = genes[selection.selected]
-    expression = read(matrix, np.arange(adata.n_obs), selected)
-    check_finite(expression, matrix_name, adata.var_names[selected])
+    expression = read_finite(*matrix, np.arange(adata.n_obs), selected, adata.var_names)
     X = batches.correct(expression, selection.selected)
-
     results = describe(selection, chosen, code, X, expression, genes, log_base, adata)
     recipe = getattr(selection.recipe, "selector", selection.recipe)
     recipe.set_params(**{name: parameters[name] for name in structure})  # as given
     results["uns"]["params"] = {
-        "groupby": groupby,
+        **{name: given[name] for name in NOTED},
         "groups": groups if isinstance(groups, str) else [str(x) for x in groups],
         "reference": "rest" if code is None else str(reference),
-        "method": method,
-        "eta": eta,
-        "n_genes": n_genes,
-        "n_genes_per_group": n_genes_per_group,
-        "min_genes_per_group": min_genes_per_group,
-        "layer": layer,
-        "use_raw": False,
         "mask_var": mask_var if mask_var is None else str(mask_var),
-        "cv": cv,
-        "batch_key": batch_key,
-        "donor_key": donor_key,
-        "random_state": random_state,
         "estimator": " ".join(repr(selection.recipe).split()),
     }
     results["uns"]["version"] = __version__
@@ -322,7 +299,18 @@ def select_features(
 
 
 def _check_arguments(
-    adata, method, n_genes_per_group, use_raw, cv, key_added, random_state, copy
+    *,
+    adata,
+    method,
+    n_genes_per_group,
+    use_raw,
+    cv,
+    key_added,
+    random_state,
+    copy,
+    mask_var,
+    parameters,
+    **others,
 ):
     """Refuse arguments that can be judged without the data."""
     if use_raw is not False:
@@ -347,6 +335,8 @@ def _check_arguments(
             "copy=True would read a whole file into memory: use to_memory() first, or "
             "copy=False, which does not change the file."
         )
+    of_obs = {name: others[name] for name in ("groupby", "batch_key", "donor_key")}
+    check_inputs_stay(key_added, of_obs, {"mask_var": mask_var, **parameters})
 
 
 def _make_method(cls, parameters, groups, radius, *, min_genes, **settings):

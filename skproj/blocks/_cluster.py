@@ -101,7 +101,6 @@ def _visit_part(to_blocks, part, first_row, message):
 
 
 def _join(first, second):
-    """Join the totals of two parts of the rows."""
     return {
         place: (visitor, visitor.merge(total, second[place][1]))
         for place, (visitor, total) in first.items()
@@ -109,7 +108,6 @@ def _join(first, second):
 
 
 def _n_bytes(value):
-    """Return the size of a message with this value."""
     arrays = []
     message = pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
     return len(message) + sum(array.raw().nbytes for array in arrays)
@@ -128,5 +126,4 @@ def _open_once(open_file, token, thread):
 
 
 def _rows_of_chunk(dtype, block_size, chunk):
-    """Return the blocks of a chunk of a dask array or dataframe."""
     return RowBlocks(lambda: split(chunk, block_size), chunk.shape, dtype)

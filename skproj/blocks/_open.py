@@ -146,7 +146,6 @@ def _refuse(name, value, owner):
 
 
 def _open_file(path):
-    """Open a file by the end of its name."""
     suffix = path.suffix.lower()
     if suffix not in (".h5ad", ".zarr", ".parquet", ".npy"):
         raise ValueError(

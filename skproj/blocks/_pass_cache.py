@@ -43,7 +43,6 @@ class PassCache:
         return True
 
     def store(self, visitor):
-        """Keep the result of a visitor."""
         path = self._path(visitor)
         if path is not None:
             with new_file(path) as temporary:

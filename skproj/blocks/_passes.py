@@ -206,11 +206,9 @@ class ColumnReader:
         self.matrix = None
 
     def take_rows(self, start, stop):
-        """Return the visitor of some rows."""
         return ColumnReader(self.columns)
 
     def combine(self, readers):
-        """Return a reader for all of them."""
         self._others = readers[1:]
         self.total = []
         for reader in self._others:
@@ -224,7 +222,6 @@ class ColumnReader:
         self.total.append(block)
 
     def finish(self):
-        """Join the blocks."""
         self.matrix = join_rows(self.total)
         for reader in self._others:
             reader.columns, reader.matrix = self.columns, self.matrix
@@ -232,7 +229,6 @@ class ColumnReader:
 
     @staticmethod
     def merge(first, second):
-        """Join the totals of two parts of the rows."""
         return first + second
 
 

@@ -47,12 +47,10 @@ class Source:
 
 
 def is_dask(matrix):
-    """Whether a matrix is an array of dask."""
     return hasattr(matrix, "compute") and hasattr(matrix, "chunks")
 
 
 def is_dask_frame(table):
-    """Whether a table is a dataframe of dask."""
     is_table = hasattr(table, "compute") and hasattr(table, "dtypes")
     return is_table and table.ndim == 2  # a Series has dtypes, too
 
@@ -204,7 +202,6 @@ def open_dask_frame(frame, columns, block_size):
 
 
 def split(chunk, block_size):
-    """Yield the blocks of a chunk."""
     size = block_size or max(chunk.shape[0], 1)
     for first in range(0, chunk.shape[0], size):
         yield chunk[first : first + size]

@@ -31,7 +31,7 @@ DOCS = {
         The estimator that runs the task.
     context : sklearn.callback.CallbackContext
         The task; the outermost one for the whole fit.
-    """,
+    """
 }
 
 
@@ -175,18 +175,15 @@ class _Display:
         )
 
     def start(self):
-        """Show the display."""
         self._progress.start()
 
     def stop(self):
-        """Leave the first line only."""
         for path, line in self._lines.items():
             if len(path) > 1:
                 self._progress.remove_task(line.bar)
         self._progress.stop()
 
     def receive(self, message):
-        """Take a message of the callback."""
         event, path, *task = message
         with self._lock:
             (self._begin if event == "begin" else self._end)(path, *task)

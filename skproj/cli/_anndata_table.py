@@ -15,7 +15,6 @@ from skproj.utils._wording import join_names
 
 
 def read_anndata(options):
-    """Read annotated data into memory; `options` are those of `read_table`."""
     path, layer = options.path, options.layer
     anndata = import_optional("anndata", extra="anndata")
     read = anndata.read_zarr if options.suffix == ".zarr" else anndata.read_h5ad
@@ -53,7 +52,6 @@ class AnnotatedTable:
 
     @property
     def label_names(self):
-        """Names of the columns that may be the target, the event or the groups."""
         return list(self._obs)
 
     def feature_names(self, target, drop, others=(), errors=AT_ONCE):
@@ -67,7 +65,6 @@ class AnnotatedTable:
         return [name for name in self.columns if name not in dropped]
 
     def target(self, name):
-        """Return a column of `obs`."""
         return self._obs[name]
 
     labels = target
@@ -83,7 +80,6 @@ class AnnotatedTable:
     date_columns = text_columns
 
     def places(self, names):
-        """Return the places of features."""
         require(names, self.columns, self.path, "feature", WANTED_BY_MODEL)
         place = {name: j for j, name in enumerate(self.columns)}
         return [place[name] for name in names]
@@ -112,7 +108,6 @@ class AnnDataTable(AnnotatedTable):
         return convert(X, dtype, names, self.path, **options)
 
     def frame(self, names):
-        """Return features as a DataFrame."""
         pd = import_optional("pandas", extra="cli")
         X = self.numbers(names)
         X = X.toarray() if sparse.issparse(X) else X

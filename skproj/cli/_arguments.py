@@ -64,15 +64,16 @@ STANDARD_INPUT = "-"
 OF_STANDARD_INPUT = "unknown, of the standard input"
 N_FOLDS = 5
 
-# What the values of options are.
-COLUMN = {"type": clean, "metavar": "COLUMN"}
-FILE = {"type": Path, "metavar": "FILE"}
-SEVERAL = {"nargs": "+", "type": clean, "action": "extend", "default": []}
+# What the values of arguments are by their names in the help.
+TYPES = {"COLUMN": clean}
+TYPES |= dict.fromkeys(("DATA", "DIR", "FILE", "MODEL", "REPORT", "RESULT"), Path)
+SEVERAL = {"nargs": "+", "action": "extend", "default": []}
 
-DATA_HELP = (
-    "table with a row for each sample: .csv, .tsv, .txt (all also as .gz), .xlsx, "
-    ".parquet, .h5ad or .zarr of anndata; - is the standard input"
+DATA = (
+    "DATA: table with a row for each sample: .csv, .tsv, .txt (all also as .gz), "
+    ".xlsx, .parquet, .h5ad or .zarr of anndata; - is the standard input"
 )
+OVERWRITE = "--overwrite: replace what is there already"
 
 
 class Condition(NamedTuple):
@@ -116,7 +117,6 @@ def take_refused(options, errors):
 
 
 def make_parser():
-    """Return the parser of all commands."""
     parser = Parser(
         prog="skproj",
         description="Select the features of a table that predict a column of it.",
@@ -143,67 +143,51 @@ def add_select(commands):
         "of the rows. The accuracy is measured on the others, and compared with that "
         "of models without a selection.",
     )
-    parser.add_argument("data", type=Path, metavar="DATA", help=DATA_HELP)
-    parser.add_argument(
-        "--target",
-        required=True,
-        **COLUMN,
-        help="column to predict; of annotated data, a column of obs",
-    )
-    parser.add_argument(
-        "--event",
-        **COLUMN,
-        help="column that says whether the event was seen (1) or the row is censored "
-        "(0): the target is then the time of either, and risks are predicted; "
-        "COLUMN=VALUE says which value is the event, such as OS_STATUS=DECEASED",
+    add_arguments(
+        parser,
+        f"""
+        {DATA}
+        --target COLUMN: column to predict; of annotated data, a column of obs
+        --event COLUMN: column that says whether the event was seen (1) or the row is
+            censored (0): the target is then the time of either, and risks are
+            predicted; COLUMN=VALUE says which value is the event, such as
+            OS_STATUS=DECEASED
+        """,
+        target={"required": True},
     )
     add_table_options(parser)
     add_column_options(parser)
-    parser.add_argument(
-        "--task",
-        choices=["auto", "classification", "regression"],
-        default="auto",
-        help="auto: classification of text, truth values and at most 20 whole numbers",
-    )
-    parser.add_argument(
-        "--method",
-        choices=["auto", "autoencoder", "selector"],
-        default="auto",
-        help="selector: a linear selector followed by a logistic, ridge or Cox "
-        "regression; autoencoder: a sparse supervised autoencoder; auto (the default): "
-        "the linear selector, followed by the mean of the regression and of a network "
-        "on what is selected, or with --event or --backed by the regression alone",
-    )
-    parser.add_argument(
-        "--backed",
-        action="store_true",
-        help="leave the features of annotated data or of a .parquet file there, and "
-        "read them in blocks of rows: a linear selector followed by a linear model",
-    )
-    parser.add_argument(
-        "--memory",
-        type=memory,
-        metavar="SIZE",
-        help="memory that --backed is meant to take, such as 2GB (default: as little "
-        "as is fast); more of it means fewer passes",
+    add_arguments(
+        parser,
+        """
+        --task: auto: classification of text, truth values and at most 20 whole numbers
+        --method: selector: a linear selector followed by a logistic, ridge or Cox
+            regression; autoencoder: a sparse supervised autoencoder; auto (the
+            default): the linear selector, followed by the mean of the regression and of
+            a network on what is selected, or with --event or --backed by the regression
+            alone
+        --backed: leave the features of annotated data or of a .parquet file there, and
+            read them in blocks of rows: a linear selector followed by a linear model
+        --memory SIZE: memory that --backed is meant to take, such as 2GB (default: as
+            little as is fast); more of it means fewer passes
+        """,
+        task={"choices": ["auto", "classification", "regression"], "default": "auto"},
+        method={"choices": ["auto", "autoencoder", "selector"], "default": "auto"},
+        memory={"type": memory},
     )
     add_search_options(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="folder for features.csv and .json, model.skops, report.html and plots; "
-        "without it nothing is written",
+    add_arguments(
+        parser,
+        f"""
+        --out DIR: folder for features.csv and .json, model.skops, report.html and
+            plots; without it nothing is written
+        {OVERWRITE}
+        --resume: go on where an interrupted run with the same --out was, which has left
+            its finished steps in DIR.partial
+        --no-progress: no progress bars
+        --quiet: print nothing but errors
+        """,
     )
-    add_overwrite(parser)
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on where an interrupted run with the same --out was, which has left "
-        "its finished steps in DIR.partial",
-    )
-    parser.add_argument("--no-progress", action="store_true", help="no progress bars")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def add_verify(commands):
@@ -214,11 +198,12 @@ def add_verify(commands):
         "Repeat the command that wrote a report.json, in the folder where it was "
         "called, and compare every number.",
     )
-    parser.add_argument(
-        "report", type=Path, metavar="REPORT", help="a report.json of 'skproj select'"
-    )
-    parser.add_argument(
-        "--data", **FILE, help="where the table is now (default: as in the report)"
+    add_arguments(
+        parser,
+        """
+        REPORT: a report.json of 'skproj select'
+        --data FILE: where the table is now (default: as in the report)
+        """,
     )
 
 
@@ -230,20 +215,17 @@ def add_apply(commands):
         "Predict with a model that 'skproj select' has saved. Columns are found by "
         "their names, in any order; others are ignored.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .skops file")
-    parser.add_argument("data", type=Path, metavar="DATA", help=DATA_HELP)
+    add_arguments(parser, f"MODEL: a .skops file\n{DATA}")
     add_table_options(parser)
-    parser.add_argument(
-        "--transform",
-        action="store_true",
-        help="write the selected columns of the table, as they are, not predictions",
+    add_arguments(
+        parser,
+        f"""
+        --transform: write the selected columns of the table, as they are, not
+            predictions
+        --out FILE: .csv, .tsv or .parquet file to write (default: print as csv)
+        {OVERWRITE}
+        """,
     )
-    parser.add_argument(
-        "--out",
-        **FILE,
-        help=".csv, .tsv or .parquet file to write (default: print as csv)",
-    )
-    add_overwrite(parser)
 
 
 def add_export(commands):
@@ -259,20 +241,15 @@ def add_export(commands):
         "written as panel_model.R, a script of R, and as the formulas of "
         "panel_model.xlsx.",
     )
-    parser.add_argument(
-        "result",
-        type=Path,
-        metavar="RESULT",
-        help="folder that 'skproj select' has written, or a .skops file",
+    add_arguments(
+        parser,
+        f"""
+        RESULT: folder that 'skproj select' has written, or a .skops file
+        --out DIR: folder for panel.csv and the programs
+        {OVERWRITE}
+        """,
+        out={"required": True},
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder for panel.csv and the programs",
-    )
-    add_overwrite(parser)
 
 
 def add_info(commands):
@@ -282,9 +259,7 @@ def add_info(commands):
         "show versions, or describe a model",
         "Show versions and the processor, or describe a saved model.",
     )
-    parser.add_argument(
-        "model", type=Path, nargs="?", metavar="MODEL", help="a .skops file"
-    )
+    add_arguments(parser, "MODEL: a .skops file", model={"nargs": "?"})
 
 
 def add_datasets(commands):
@@ -295,29 +270,33 @@ def add_datasets(commands):
         "Write one of the tables that come with scikit-learn or a synthetic one, or "
         "list them.",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="which one")
-    parser.add_argument(
-        "--out",
-        **FILE,
-        help=".csv, .tsv or .parquet file to write; .h5ad or .zarr for cells",
+    add_arguments(
+        parser,
+        f"""
+        NAME: which one
+        --out FILE: .csv, .tsv or .parquet file to write; .h5ad or .zarr for cells
+        {OVERWRITE}
+        """,
+        name={"nargs": "?"},
     )
-    add_overwrite(parser)
-    cells = parser.add_argument_group("options of cells")
-    for name, kind, metavar, what in (
-        ("n_obs", at_least(1), "N", "number of cells"),
-        ("n_vars", at_least(1), "N", "number of genes"),
-        ("density", density, "SHARE", "share of entries that are not zero"),
-        ("n_types", at_least(2), "N", "number of types of cells"),
-        ("n_markers", at_least(0), "N", "number of genes that mark each type"),
-        ("seed", at_least(0), "N", "seed of all that is random"),
-    ):
-        cells.add_argument(
-            "--" + name.replace("_", "-"),
-            type=kind,
-            metavar=metavar,
-            help=f"{what} (default: {CELL_DEFAULTS[name]})",
-        )
-    cells.add_argument("--no-progress", action="store_true", help="no progress bar")
+    add_arguments(
+        parser.add_argument_group("options of cells"),
+        """
+        --n-obs N: number of cells (default: {n_obs})
+        --n-vars N: number of genes (default: {n_vars})
+        --density SHARE: share of entries that are not zero (default: {density})
+        --n-types N: number of types of cells (default: {n_types})
+        --n-markers N: number of genes that mark each type (default: {n_markers})
+        --seed N: seed of all that is random (default: {seed})
+        --no-progress: no progress bar
+        """.format(**CELL_DEFAULTS),
+        n_obs={"type": at_least(1)},
+        n_vars={"type": at_least(1)},
+        density={"type": density},
+        n_types={"type": at_least(2)},
+        n_markers={"type": at_least(0)},
+        seed={"type": at_least(0)},
+    )
 
 
 def add_command(commands, name, summary, description):
@@ -329,235 +308,142 @@ def add_command(commands, name, summary, description):
         epilog=EXAMPLES[name],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--debug",
-        action="store_true",
-        help="show where an error came from, as SKPROJ_TRACEBACK=1 does",
-    )
+    debug = "--debug: show where an error came from, as SKPROJ_TRACEBACK=1 does"
+    add_arguments(parser, debug)
     return parser
 
 
+def add_arguments(parser, text, **details):
+    """Add arguments: a line has the names, the value and the help of each.
+
+    Lines that are indented further go on with the help. An option without a value is a
+    switch. `details` are what else argparse has to know, by the name of the attribute.
+    """
+    for line in re.split(r"\n(?! )", textwrap.dedent(text).strip()):
+        words, help_text = " ".join(line.split()).split(": ", 1)
+        *names, value = words.split()
+        if value.startswith("-"):
+            names, value = [*names, value], None
+        attribute = (names or [value.lower()])[0].strip("-").replace("-", "_")
+        known = {"metavar": value, "type": TYPES.get(value)} if value else {}
+        known |= details.get(attribute, {})
+        known = known or {"action": "store_true"}
+        parser.add_argument(*(names or [attribute]), help=help_text, **known)
+
+
 def add_table_options(parser):
-    parser.add_argument(
-        "--index", "--id", **COLUMN, help="column with the names of the rows"
-    )
-    parser.add_argument(
-        "--layer", metavar="LAYER", help="layer of annotated data, instead of X"
-    )
-    parser.add_argument(
-        "--sheet", metavar="SHEET", help="sheet of an .xlsx file (default: the first)"
-    )
-    parser.add_argument(
-        "--sep",
-        type=separator,
-        metavar="SIGN",
-        help="sign between the columns of text, or tab (default: recognised)",
-    )
-    parser.add_argument(
-        "--decimal",
-        choices=[".", ","],
-        help="decimal sign of text (default: recognised)",
-    )
-    parser.add_argument(
-        "--thousands",
-        choices=[",", ".", "'", " "],
-        help="sign between groups of three digits (default: recognised, and said)",
-    )
-    parser.add_argument(
-        "--na",
-        nargs="+",
-        type=texts,
-        action=Extend,
-        default=[],
-        metavar="TEXT",
-        help="what stands for a missing value besides NA, null and the like, such as "
-        "n.d. or '<90'; several that are no numbers may be joined by commas: ND,.,?",
-    )
-    parser.add_argument(
-        "--na-below",
-        nargs="+",
-        type=limit,
-        action="extend",
-        default=[],
-        metavar="LIMIT",
-        help="entries below a limit of detection, such as '<90', in whose place half "
-        "of the limit is read; '<' alone stands for all of this form",
-    )
-    parser.add_argument(
-        "--encoding",
-        metavar="NAME",
-        help="encoding of text, such as utf-16 or latin-1 (default: recognised)",
-    )
-    parser.add_argument(
-        "--transpose",
-        action="store_true",
-        help="the table has a row for each feature and a column for each sample",
+    add_arguments(
+        parser,
+        """
+        --index --id COLUMN: column with the names of the rows
+        --layer LAYER: layer of annotated data, instead of X
+        --sheet SHEET: sheet of an .xlsx file (default: the first)
+        --sep SIGN: sign between the columns of text, or tab (default: recognised)
+        --decimal: decimal sign of text (default: recognised)
+        --thousands: sign between groups of three digits (default: recognised, and said)
+        --na TEXT: what stands for a missing value besides NA, null and the like, such
+            as n.d. or '<90'; several that are no numbers may be joined by commas:
+            ND,.,?
+        --na-below LIMIT: entries below a limit of detection, such as '<90', in whose
+            place half of the limit is read; '<' alone stands for all of this form
+        --encoding NAME: encoding of text, such as utf-16 or latin-1 (default:
+            recognised)
+        --transpose: the table has a row for each feature and a column for each sample
+        """,
+        sep={"type": separator},
+        decimal={"choices": [".", ","]},
+        thousands={"choices": [",", ".", "'", " "]},
+        na={**SEVERAL, "type": texts, "action": Extend},
+        na_below={**SEVERAL, "type": limit},
     )
 
 
 def add_column_options(parser):
-    parser.add_argument(
-        "--where",
-        type=condition,
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="rows to use, such as 'Group != QC', 'age >= 18' or 'age != NA', also of "
-        "a column that is no feature; given several times, all must hold",
-    )
-    for name, what in (
-        ("--drop", "columns that are not features, such as ids"),
-        (
-            "--always-keep",
-            "columns that are in the model in any case, such as the age: what is "
-            "selected adds to them",
-        ),
-    ):
-        parser.add_argument(name, **SEVERAL, metavar="COLUMN", help=what)
-    parser.add_argument(
-        "--feature-groups",
-        **FILE,
-        help="table with the columns feature and group: features of a group, such as a "
-        "pathway, are selected together",
-    )
-    parser.add_argument(
-        "--windows",
-        type=at_least(2),
-        metavar="N",
-        help="select windows of N neighbouring channels of spectra, columns with names "
-        "such as 1100 or X1100.5",
-    )
-    parser.add_argument(
-        "--drop-suspects",
-        action="store_true",
-        help="leave out columns that are suspected to give the target away",
-    )
-    parser.add_argument(
-        "--labels",
-        **FILE,
-        help="table with the target, and the groups, by the names of the rows",
-    )
-    parser.add_argument(
-        "--impute",
-        choices=["median", "knn", "indicator"],
-        help="fill in missing numbers: by the median of the column, by the mean of the "
-        "five rows that are most alike, or by the median with another column that says "
-        "where one was missing",
-    )
-    parser.add_argument(
-        "--encode",
-        choices=["onehot"],
-        help="onehot: make a column of 0 and 1 for each value of a column of text; "
-        "those of a column are selected together",
-    )
-    parser.add_argument(
-        "--groups",
-        **COLUMN,
-        help="column that names the patient, the batch or the like of each row: rows "
-        "of one are never on both sides of a split; of annotated data, a column of obs",
+    add_arguments(
+        parser,
+        """
+        --where CONDITION: rows to use, such as 'Group != QC', 'age >= 18' or 'age !=
+            NA', also of a column that is no feature; given several times, all must hold
+        --drop COLUMN: columns that are not features, such as ids
+        --always-keep COLUMN: columns that are in the model in any case, such as the
+            age: what is selected adds to them
+        --feature-groups FILE: table with the columns feature and group: features of a
+            group, such as a pathway, are selected together
+        --windows N: select windows of N neighbouring channels of spectra, columns with
+            names such as 1100 or X1100.5
+        --drop-suspects: leave out columns that are suspected to give the target away
+        --labels FILE: table with the target, and the groups, by the names of the rows
+        --impute: fill in missing numbers: by the median of the column, by the mean of
+            the five rows that are most alike, or by the median with another column that
+            says where one was missing
+        --encode: onehot: make a column of 0 and 1 for each value of a column of text;
+            those of a column are selected together
+        --groups COLUMN: column that names the patient, the batch or the like of each
+            row: rows of one are never on both sides of a split; of annotated data, a
+            column of obs
+        """,
+        where={"type": condition, "action": "append", "default": []},
+        drop=SEVERAL,
+        always_keep=SEVERAL,
+        windows={"type": at_least(2)},
+        impute={"choices": ["median", "knn", "indicator"]},
+        encode={"choices": ["onehot"]},
     )
 
 
 def add_search_options(parser):
-    parser.add_argument(
-        "--eta",
-        type=radius,
-        default=None,
-        metavar="RADIUS",
-        help="radius of the projection, or auto: cross-validation (the default)",
-    )
-    parser.add_argument(
-        "--keep-gain",
-        type=keep_gain,
-        metavar="SHARE",
-        help="keep as few features as hold this share of what the best number of them "
-        "gains over no features (default: 0.95); 1 takes the best score, and "
-        "one-standard-error as few as are within one standard error of it. Of an "
-        "autoencoder, 1 or one-standard-error; by default it takes the best score, of "
-        "which it subtracts a little for many features",
-    )
-    parser.add_argument(
-        "--test-size",
-        type=share,
-        default=0.25,
-        metavar="SHARE",
-        help="share of the rows that is held out; 0 trains on all (default: 0.25)",
-    )
-    parser.add_argument(
-        "--cv",
-        type=at_least(2),
-        default=N_FOLDS,
-        metavar="FOLDS",
-        help="number of folds of the cross-validation (default: 5, and for less than "
-        "1000 rows the linear selector divides them three times)",
-    )
-    parser.add_argument(
-        "--scoring",
-        metavar="SCORE",
-        help="score of scikit-learn by which the radius is chosen, such as "
-        "balanced_accuracy or r2 (default: the log loss of classes, r2 of numbers, and "
-        "of times with --event the partial likelihood, or the concordance index for an "
-        "autoencoder)",
-    )
-    parser.add_argument(
-        "--class-weight",
-        choices=["balanced"],
-        help="balanced: rows of rare classes count more, as much as all of another "
-        "class together",
-    )
-    parser.add_argument(
-        "--threshold",
-        choices=["accuracy", "balanced_accuracy", "f1", "matthews_corrcoef"],
-        help="choose the threshold between two classes by this score in the folds, of "
-        "the rarer class (default: the likelier class is predicted)",
-    )
-    parser.add_argument(
-        "--stability",
-        nargs="?",
-        type=at_least(1),
-        const=50,
-        metavar="PAIRS",
-        help="measure how often each feature is selected from random halves of the "
-        "rows, of so many pairs (default: 50; 5 or 10 without the option)",
-    )
-    parser.add_argument(
-        "--fdr",
-        nargs="?",
-        type=number(float, lambda x: 0.0 < x < 1.0, "a number between 0 and 1"),
-        const=0.1,
-        metavar="RATE",
-        help="estimate how many features are false discoveries, and which can be "
-        "trusted at this rate of them (default: 0.1; not measured without the option)",
-    )
-    parser.add_argument(
-        "--repeat",
-        type=at_least(1),
-        metavar="N",
-        help="repeat the selection with N other seeds, which hold out other rows, and "
-        "say how much the features and the score vary",
-    )
-    parser.add_argument(
-        "--seed", type=at_least(0), default=0, help="seed of all that is random"
-    )
-    parser.add_argument(
-        "--n-jobs",
-        type=number(int, lambda n: n != 0, "a whole number other than 0"),
-        default=1,
-        metavar="N",
-        help="number of processes, -1 for one per processor (default: 1)",
+    add_arguments(
+        parser,
+        """
+        --eta RADIUS: radius of the projection, or auto: cross-validation (the default)
+        --keep-gain SHARE: keep as few features as hold this share of what the best
+            number of them gains over no features (default: 0.95); 1 takes the best
+            score, and one-standard-error as few as are within one standard error of it.
+            Of an autoencoder, 1 or one-standard-error; by default it takes the best
+            score, of which it subtracts a little for many features
+        --test-size SHARE: share of the rows that is held out; 0 trains on all (default:
+            0.25)
+        --cv FOLDS: number of folds of the cross-validation (default: 5, and for less
+            than 1000 rows the linear selector divides them three times)
+        --scoring SCORE: score of scikit-learn by which the radius is chosen, such as
+            balanced_accuracy or r2 (default: the log loss of classes, r2 of numbers,
+            and of times with --event the partial likelihood, or the concordance index
+            for an autoencoder)
+        --class-weight: balanced: rows of rare classes count more, as much as all of
+            another class together
+        --threshold: choose the threshold between two classes by this score in the
+            folds, of the rarer class (default: the likelier class is predicted)
+        --stability PAIRS: measure how often each feature is selected from random halves
+            of the rows, of so many pairs (default: 50; 5 or 10 without the option)
+        --fdr RATE: estimate how many features are false discoveries, and which can be
+            trusted at this rate of them (default: 0.1; not measured without the option)
+        --repeat N: repeat the selection with N other seeds, which hold out other rows,
+            and say how much the features and the score vary
+        --seed SEED: seed of all that is random
+        --n-jobs N: number of processes, -1 for one per processor (default: 1)
+        """,
+        eta={"type": radius},
+        keep_gain={"type": keep_gain},
+        test_size={"type": share, "default": 0.25},
+        cv={"type": at_least(2), "default": N_FOLDS},
+        class_weight={"choices": ["balanced"]},
+        threshold={
+            "choices": ["accuracy", "balanced_accuracy", "f1", "matthews_corrcoef"]
+        },
+        stability={"nargs": "?", "type": at_least(1), "const": 50},
+        fdr={"nargs": "?", "type": rate, "const": 0.1},
+        repeat={"type": at_least(1)},
+        seed={"type": at_least(0), "default": 0},
+        n_jobs={"type": n_jobs, "default": 1},
     )
 
 
-def add_overwrite(parser):
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace what is there already"
-    )
-
-
-def number(kind, is_allowed, wanted):
-    """Return a function that reads a number of this kind, and refuses others."""
+def number(kind, is_allowed, wanted, words=()):
+    """Return a function that reads a number of this kind, or some words as a value."""
 
     def read(text):
+        if text in words:
+            return words[text]
         try:
             value = kind(text)
         except ValueError:
@@ -623,22 +509,6 @@ def separator(text):
     return text
 
 
-def radius(text):
-    """Return a radius, or None for the word auto."""
-    if text == "auto":
-        return None
-    read = number(float, lambda x: 0.0 < x < math.inf, "a positive number or auto")
-    return read(text)
-
-
-def keep_gain(text):
-    """Return a share of the gain, or the word for one standard error."""
-    if text == "one-standard-error":
-        return text
-    wanted = "a number above 0 up to 1, or one-standard-error"
-    return number(float, lambda x: 0.0 < x <= 1.0, wanted)(text)
-
-
 def memory(text):
     """Return a number of bytes, of text such as 2GB or 500 MiB."""
     found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([kmgt])(i?)b?", text.strip().lower())
@@ -649,6 +519,17 @@ def memory(text):
     return int(float(value) * (1024 if binary else 1000) ** power)
 
 
+radius = number(
+    float, lambda x: 0.0 < x < math.inf, "a positive number or auto", {"auto": None}
+)
+keep_gain = number(
+    float,
+    lambda x: 0.0 < x <= 1.0,
+    "a number above 0 up to 1, or one-standard-error",
+    {"one-standard-error": "one-standard-error"},
+)
+rate = number(float, lambda x: 0.0 < x < 1.0, "a number between 0 and 1")
+n_jobs = number(int, lambda n: n != 0, "a whole number other than 0")
 share = number(float, lambda x: 0.0 <= x < 1.0, "at least 0 and less than 1")
 density = number(float, lambda x: 1e-6 <= x <= 0.9, "from 1e-6 to 0.9")
 

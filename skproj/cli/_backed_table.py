@@ -138,7 +138,6 @@ class BackedFrameTable(BackedFeatures, FrameTable):
         self.columns += [name for name in self._frame if name not in self._empty]
 
     def target(self, name):
-        """Return a column as a Series."""
         if name in self._frame:
             return self._frame[name]
         pd = import_optional("pandas", extra="cli")
@@ -158,7 +157,6 @@ class BackedFrameTable(BackedFeatures, FrameTable):
 
 
 def open_annotated(options):
-    """Open annotated data, and read `obs`; `options` are those of `read_table`."""
     from skproj.blocks import open_blocks
 
     anndata = import_optional("anndata", extra="anndata")

@@ -50,7 +50,6 @@ class StrongestFeatures(BlockSelectorMixin, BaseEstimator):
         self.classifies = classifies
 
     def fit(self, X, y):
-        """Rank the features."""
         self.n_features_in_ = X.shape[1]
         self.scores_ = univariate_scores(X, y, y if self.classifies else None, None)
         return self

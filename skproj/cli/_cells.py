@@ -5,6 +5,7 @@ import shutil
 import uuid
 
 import numpy as np
+from scipy import sparse
 
 from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
@@ -19,8 +20,10 @@ DESCRIPTION = (
 TARGET = "cell_type"
 BATCH = "donor"
 
-# Entries of X, and rows of obs, in a chunk of the file. Writes are of so many at least.
+# Entries of X, and rows of obs, in a chunk of the file. The last chunk is written anew
+# by the next write, which is of several at least.
 CHUNK_ENTRIES = 2**20
+CHUNKS_OF_WRITE = 4
 CHUNK_ROWS = 2**16
 
 # Files by which a folder is known as a zarr store that may be replaced.
@@ -28,7 +31,6 @@ ZARR_MARKS = (".zgroup", "zarr.json")
 
 
 def run(options):
-    """Write the table; `options` are those of ``skproj datasets``."""
     path = options.out
     if path is None:
         raise CommandError("--out must say which file to write.")
@@ -103,120 +105,65 @@ def new_group(path):
 def write_cells(model, n_obs, group, *, shows_progress=False):
     """Write a table in the layout of AnnData, and return the number of its entries.
 
-    Memory is needed for a chunk of the entries, and for ten bytes per row.
+    Memory is needed for some chunks of the entries, and for the ten bytes per row.
     """
-    from anndata.io import write_elem
+    from anndata.io import sparse_dataset, write_elem
 
+    pd = import_optional("pandas", extra="anndata")
     encode(group, "anndata", "0.1.0")
     for name in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
         write_elem(group, name, {})
-    write_var(model, group)
-    X = group.create_group("X")
-    encode(X, "csr_matrix", "0.1.0", shape=[n_obs, model.n_vars])
-    data = Appender(X, "data", np.float32)
-    indices = Appender(X, "indices", np.int32)
-    indptr = np.zeros(n_obs + 1, dtype=np.int64)
-    types = np.empty(n_obs, dtype=np.min_scalar_type(-model.n_types))
-    batches = np.empty(n_obs, dtype=np.min_scalar_type(-model.n_batches))
-    with show_rows("rows", n_obs, shows_progress) as advance:
-        for block in model.blocks(n_obs):
-            rows = slice(block.start, block.start + block.X.shape[0])
-            indptr[rows.start + 1 : rows.stop + 1] = np.diff(block.X.indptr)
-            types[rows], batches[rows] = block.type, block.batch
-            data.append(block.X.data)
-            indices.append(block.X.indices)
-            advance(block.X.shape[0])
-        data.flush()
-        indices.flush()
-    np.cumsum(indptr, out=indptr)
-    row_starts = Appender(X, "indptr", np.int64)
-    row_starts.append(indptr)
-    row_starts.flush()
-    write_obs(model, types, batches, group)
-    return int(indptr[-1])
-
-
-def write_var(model, group):
-    """Write the genes: their names, what they mark, and how strongly."""
-    from anndata.io import write_elem
-
-    pd = import_optional("pandas", extra="anndata")
-    names = [f"gene{j}" for j in range(model.n_vars)]
-    columns = {
-        "marker_of": pd.Categorical.from_codes(model.marker_of, type_names(model)),
+    kinds = [f"type{k}" for k in range(model.n_types)]
+    genes = {
+        "marker_of": pd.Categorical.from_codes(model.marker_of, kinds),
         "fold_change": model.fold_change,
         "mean": model.gene_mean,
     }
-    write_elem(group, "var", pd.DataFrame(columns, index=pd.Index(names, dtype=object)))
+    names = pd.Index([f"gene{j}" for j in range(model.n_vars)], dtype=object)
+    write_elem(group, "var", pd.DataFrame(genes, index=names))
+    waiting = [sparse.csr_matrix((0, model.n_vars), dtype=np.float32)]
+    storage = {"chunks": (CHUNK_ENTRIES,), "indptr_dtype": np.int64}
+    write_elem(group, "X", waiting[0], dataset_kwargs=storage)
+    X, n_entries, types, batches = sparse_dataset(group["X"]), 0, [], []
+    with show_rows("rows", n_obs, shows_progress) as advance:
+        for block in model.blocks(n_obs):
+            types.append(block.type.astype(np.min_scalar_type(-model.n_types)))
+            batches.append(block.batch.astype(np.int8))
+            n_entries += block.X.nnz
+            waiting.append(block.X)
+            if sum(part.nnz for part in waiting) >= CHUNKS_OF_WRITE * CHUNK_ENTRIES:
+                X.append(sparse.vstack(waiting, "csr"))
+                waiting = []
+            advance(block.X.shape[0])
+    if waiting:
+        X.append(sparse.vstack(waiting, "csr"))
+    write_obs(model, np.concatenate(types), np.concatenate(batches), kinds, group)
+    return n_entries
 
 
-def write_obs(model, types, batches, group):
-    """Write the cells: names, a chunk of them at a time, types and donors."""
+def write_obs(model, types, batches, kinds, group):
+    """Write the cells: types, donors, and names, a chunk of them at a time."""
     from anndata.io import write_elem
 
     pd = import_optional("pandas", extra="anndata")
-    obs = group.create_group("obs")
-    encode(
-        obs, "dataframe", "0.2.0", _index="_index", **{"column-order": [TARGET, BATCH]}
-    )
+    obs, n_obs = group.create_group("obs"), len(types)
+    encode(obs, "dataframe", "0.2.0", _index="_index")
+    obs.attrs["column-order"] = [TARGET, BATCH]
     donors = [f"donor{b}" for b in range(model.n_batches)]
-    write_elem(obs, TARGET, pd.Categorical.from_codes(types, type_names(model)))
+    write_elem(obs, TARGET, pd.Categorical.from_codes(types, kinds))
     write_elem(obs, BATCH, pd.Categorical.from_codes(batches, donors))
-    n_obs = types.size
     options = {"shape": (n_obs,), "chunks": (min(n_obs, CHUNK_ROWS),)}
-    if is_zarr(group):
+    if hasattr(obs, "create_array"):  # of zarr
         index = obs.create_array("_index", dtype=str, **options)
     else:
-        h5py = import_optional("h5py", extra="anndata")
-        index = obs.create_dataset("_index", dtype=h5py.string_dtype(), **options)
+        kind = import_optional("h5py", extra="anndata").string_dtype()
+        index = obs.create_dataset("_index", dtype=kind, **options)
     encode(index, "string-array", "0.2.0")
     for start in range(0, n_obs, CHUNK_ROWS):
-        stop = min(start + CHUNK_ROWS, n_obs)
-        names = [f"cell{i}" for i in range(start, stop)]
-        index[start:stop] = np.array(names, dtype=object)
-
-
-def type_names(model):
-    return [f"type{k}" for k in range(model.n_types)]
-
-
-def is_zarr(group):
-    return not type(group).__module__.startswith("h5py")
+        rows = range(start, min(start + CHUNK_ROWS, n_obs))
+        index[rows.start : rows.stop] = np.array([f"cell{i}" for i in rows], object)
 
 
 def encode(element, kind, version, **others):
     """Set the attributes by which anndata knows an element of a file."""
-    others = {"encoding-type": kind, "encoding-version": version, **others}
-    for name, value in others.items():
-        element.attrs[name] = value
-
-
-class Appender:
-    """Array in a group of h5py or zarr that grows by whole chunks."""
-
-    def __init__(self, group, name, dtype):
-        options = {"shape": (0,), "chunks": (CHUNK_ENTRIES,), "dtype": dtype}
-        if is_zarr(group):
-            self._array = group.create_array(name, **options)
-        else:
-            self._array = group.create_dataset(name, maxshape=(None,), **options)
-        self._waiting, self._n_waiting = [], 0
-
-    def append(self, values):
-        """Append values, which are written when they fill a chunk."""
-        self._waiting.append(values)
-        self._n_waiting += values.size
-        if self._n_waiting >= CHUNK_ENTRIES:
-            self._write(self._n_waiting - self._n_waiting % CHUNK_ENTRIES)
-
-    def flush(self):
-        """Write what is left."""
-        self._write(self._n_waiting)
-
-    def _write(self, n_values):
-        values = np.concatenate(self._waiting) if self._waiting else np.empty(0)
-        start = self._array.shape[0]
-        self._array.resize((start + n_values,))
-        if n_values:
-            self._array[start : start + n_values] = values[:n_values]
-        self._waiting, self._n_waiting = [values[n_values:]], values.size - n_values
+    element.attrs.update({"encoding-type": kind, "encoding-version": version, **others})

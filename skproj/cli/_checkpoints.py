@@ -53,7 +53,6 @@ class Checkpoints:
             X.cache = PassCache(self.folder / PASSES, X)
 
     def drop(self):
-        """Remove the folder."""
         if self.folder is not None and self.folder.exists():
             # The file that says what the steps belong to is the last one, so that a
             # kill leaves a folder that is still known.
@@ -68,7 +67,6 @@ class Checkpoints:
                 folder.rmdir()
 
     def finished(self):
-        """Return the files of the steps that are finished."""
         if self.folder is None or not self.folder.is_dir():
             return []
         # Those of `new_file` that a kill has left begin with a dot.
@@ -169,7 +167,6 @@ def find_checkpoints(options, digests, say):
 
 
 def read_run(folder):
-    """Return what the steps in a folder belong to."""
     try:
         return json.loads((folder / RUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -194,7 +191,6 @@ def check_owner(folder):
 
 
 def check_same(earlier, run, folder):
-    """Raise an error if steps belong to a run of another kind."""
     for name, what in (
         ("data", "other data"),
         ("options", "other options"),

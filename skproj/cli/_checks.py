@@ -63,7 +63,6 @@ def require(names, known, path, kind, wanted_by=""):
 
 
 def check_unique(names, path):
-    """Raise an error if a name occurs twice."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise CommandError(

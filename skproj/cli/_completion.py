@@ -7,7 +7,6 @@ from skproj.utils._optional import import_optional
 
 
 def add_completion(parser):
-    """Add the option that prints what a shell needs to complete the arguments."""
     parser.add_argument(
         "--print-completion",
         action=PrintCompletion,
@@ -20,7 +19,6 @@ class PrintCompletion(argparse.Action):
     """Option that prints the completion script of a shell and ends the program."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        """Print the script for the shell that the option names."""
         try:
             shtab = import_optional("shtab", extra="cli")
         except ModuleNotFoundError as error:
@@ -31,7 +29,6 @@ class PrintCompletion(argparse.Action):
 
 
 def mark_files(parser, shtab):
-    """Say which arguments are files or folders, in all commands of a parser."""
     for action in parser._actions:  # argparse has no public list of them
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():

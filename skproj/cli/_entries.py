@@ -129,14 +129,12 @@ def decimal_of(cells, options):
     return find_decimal(used, others, options.usual_decimal)
 
 
-def read_numbers(frame, options, known, decimal=None):
+def read_numbers(frame, options, cells, decimal=None):
     """Return a frame with numbers for text, and the decimal sign.
 
-    Columns of objects are numbers if all their entries are, but for `known` ones. The
-    decimal sign suits all columns, unless it is given.
+    Columns, of which the `cells` are given by name, are numbers if all their cells are.
+    The decimal sign suits all columns, unless it is given.
     """
-    names = object_columns(frame).difference([*known], sort=False)
-    cells = {name: cells_of(frame[name]) for name in names}
     decimal = decimal or decimal_of(cells, options)
     changed, grouped = {}, {}
     for name, column in cells.items():

@@ -54,7 +54,6 @@ def write_formulas(folder, panel, reading):
 
 
 def find_model(path):
-    """Return the file of the model of a result, which may be its folder."""
     if not path.is_dir():
         return path
     model = path / "model.skops"
@@ -102,7 +101,6 @@ def read_details(path, panel):
 
 
 def write_panel(path, panel, rows):
-    """Write a table with a row for each feature, the most important first."""
     rows.sort(key=lambda row: -row.get("importance", 0.0))
     if panel.formula is not None:
         intercepts = panel.formula[1].tolist()
@@ -119,7 +117,6 @@ def write_panel(path, panel, rows):
 
 
 def summary(panel, details):
-    """Return sentences on what a panel holds."""
     n_needed = len(set(panel.features.columns.tolist()))
     yield f"The panel needs {n_needed} of {len(panel.columns)} columns."
     if not details:

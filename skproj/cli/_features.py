@@ -65,7 +65,6 @@ def columns_of(X, order):
 
 
 def summarize(column, y, classes):
-    """Return the mean and the spread of a feature in each class."""
     if classes is None:
         parts = {"all": column}
     else:

@@ -58,7 +58,6 @@ class FrameTable:
 
     @property
     def label_names(self):
-        """Names of the columns that may be the target, the event or the groups."""
         return self.columns
 
     def feature_names(self, target, drop, others=(), errors=AT_ONCE):
@@ -77,7 +76,6 @@ class FrameTable:
         return [name for name in self.columns if name not in others]
 
     def _hint_at_transpose(self, target):
-        """Raise an error if the table seems to have a row for each feature."""
         frame, names = self._frame, self.row_names
         if len(frame.columns) and names is None and not is_numeric(frame.iloc[:, 0]):
             names, frame = frame.iloc[:, 0], frame.iloc[:, 1:]
@@ -98,7 +96,6 @@ class FrameTable:
             )
 
     def target(self, name):
-        """Return a column as a Series."""
         return self._frame[name]
 
     def labels(self, name):
@@ -153,12 +150,10 @@ class FrameTable:
         return X
 
     def text_columns(self, names):
-        """Return the names of the columns that do not hold numbers."""
         dtypes = self._dtypes()
         return [name for name in names if is_text_type(dtypes[name])]
 
     def date_columns(self, names):
-        """Return the names of the columns that hold dates."""
         dtypes = self._dtypes()
         return [
             name
@@ -168,7 +163,6 @@ class FrameTable:
         ]
 
     def _dtypes(self):
-        """Return the types of the columns by their names."""
         return self._frame.dtypes
 
     def _check_numeric(self, frame, can_drop):
@@ -219,7 +213,6 @@ class FrameTable:
         errors.raise_all()
 
     def frame(self, names):
-        """Return columns as a DataFrame, as they are."""
         require(names, self.columns, self.path, "column", WANTED_BY_MODEL)
         return self._frame[names]
 

@@ -17,7 +17,6 @@ def run(options, errors):
 
 
 def describe_file(path):
-    """Return lines on the model in a file, which takes seconds to load."""
     from skproj.cli._models import load_model
     from skproj.persistence._description import describe_model
     from skproj.persistence._estimators import written_by

@@ -118,7 +118,6 @@ def files_of(options):
 
 
 def digests_of(options):
-    """Return the SHA-256 of the files that are read."""
     return {
         name: digest(path)
         for name, path in files_of(options).items()
@@ -127,7 +126,6 @@ def digests_of(options):
 
 
 def digest(path):
-    """Return the SHA-256 of a file."""
     if str(path) == STANDARD_INPUT:
         return OF_STANDARD_INPUT
     if path.is_dir():  # a zarr store
@@ -140,7 +138,6 @@ def digest(path):
 
 
 def check_size(y, options):
-    """Raise an error if squares and coefficients of a target have no room."""
     numbers = y["time"] if y.dtype.names else y
     largest = np.abs(numbers).max() if numbers.dtype.kind == "f" else 1.0
     if not 1.0 / MAX_TARGET <= largest <= MAX_TARGET:
@@ -168,7 +165,6 @@ def check_classes(task, y, options, errors):
 
 
 def check_score(task, y, options):
-    """Raise an error if there is no such score, or if it does not suit the target."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.metrics import get_scorer, get_scorer_names
 

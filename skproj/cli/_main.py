@@ -86,7 +86,6 @@ def run(options):
 
 
 def check_inputs(options, errors):
-    """Find input files that are missing."""
     for name in ("model", "data", "result", "labels", "feature_groups", "report"):
         path = getattr(options, name, None)
         is_folder = name == "result" and path is not None and path.is_dir()
@@ -118,6 +117,5 @@ def explain(error):
 
 
 def print_warning(message, category, filename, lineno, file=None, line=None):
-    """Print a warning in one line, without the place in the code."""
     sentence = " ".join(str(message).split())
     print(f"skproj: warning: {on_one_line(sentence)}", file=sys.stderr)

@@ -53,7 +53,6 @@ LOSSES = {
 
 
 def methods(selection, facts, options):
-    """Return a paragraph on what was done, and references as BibTeX."""
     s = selection
     groups = f" ({facts['groups']})" if "groups" in facts else ""
     kept = [
@@ -80,7 +79,6 @@ def methods(selection, facts, options):
 
 
 def how_selected(selection, options):
-    """Yield sentences on the model, and on the choice of its radius."""
     s = selection
     folds = f"{options.cv}-fold cross-validation"
     if options.class_weight is not None:
@@ -136,7 +134,6 @@ def grouped(options):
 
 
 def describe_head(model):
-    """Return what predicts from the selected features, in words."""
     last = steps_of(model)[-1]
     first = last.estimators_[0] if hasattr(last, "estimators_") else last
     name = {"CoxRidge": "Cox", "LogisticRegression": "logistic"}.get(
@@ -151,7 +148,6 @@ def describe_head(model):
 
 
 def how_judged(selection):
-    """Yield sentences on the scores, the stability and the false discoveries."""
     s = selection
     if s.comparison:
         scores = s.comparison[0].scores
@@ -178,7 +174,6 @@ def how_judged(selection):
 
 
 def describe_model(model):
-    """Return a line for each step of a model, with what differs from the defaults."""
     return [line for step in steps_of(model) for line in describe_step(step)]
 
 

@@ -48,7 +48,6 @@ def model_input(model, names, table):
 
 
 def needed_columns(model, names):
-    """Return the places of the columns that the predictions depend on."""
     try:
         return np.unique(needed_features(model, names).columns)
     except NotTraceable:  # as where similar rows are found by all columns
@@ -80,7 +79,6 @@ def prepared_input(prepare, names, wanted, table):
 
 
 def columns_of_text(model, names):
-    """Return the names of the columns that a model encodes as text."""
     first = steps_of(model)[0]
     if not isinstance(first, ColumnTransformer):
         return ()
@@ -112,7 +110,6 @@ def is_imputer(step):
 
 
 def selected_names(model, names, path):
-    """Return the names of the columns that the selected features are made of."""
     last = selection_of(model)
     if last is None:
         raise CommandError(f"{path} holds no model that selects features.")
@@ -131,7 +128,6 @@ def selected_names(model, names, path):
 
 
 def names_out(steps, last, names):
-    """Return the names of the features after the last of some steps."""
     for step in steps[: steps.index(last) + 1]:
         if not hasattr(step, "get_feature_names_out"):
             return {None}
@@ -140,7 +136,6 @@ def names_out(steps, last, names):
 
 
 def predictions(model, X):
-    """Return predictions and, where they are known, probabilities."""
     pd = import_optional("pandas", extra="cli")
     with without_names():
         columns = {"prediction": model.predict(X)}

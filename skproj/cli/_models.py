@@ -7,7 +7,6 @@ from skproj.cli._errors import CommandError, check_is_file
 
 
 def load_model(path):
-    """Return the estimator in a file."""
     from skproj import persistence
 
     check_is_file(path)
@@ -15,7 +14,6 @@ def load_model(path):
 
 
 def feature_names(model, path):
-    """Return the names of the features that a model was fitted with."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         raise CommandError(

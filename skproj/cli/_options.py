@@ -65,7 +65,6 @@ def check_writable(folder):
 
 
 def check_roles(options, errors):
-    """Find columns with two roles, and options that do not suit --event."""
     roles = ("target", "event", "groups", "index")
     named = [(role, name) for role in roles if (name := getattr(options, role))]
     for i, (role, name) in enumerate(named):
@@ -120,12 +119,10 @@ def check_backed(options, errors):
 
 
 def shows_bars(options):
-    """Whether there are progress bars."""
     return not (options.quiet or options.no_progress) and has("rich")
 
 
 def check_extras(options):
-    """Raise an error if the results could not be written after all the work."""
     needed = () if options.out is None else ("jinja2", "matplotlib", "skops")
     missing = ", ".join(library for library in needed if not has(library))
     if missing:
@@ -133,7 +130,6 @@ def check_extras(options):
 
 
 def has(library):
-    """Whether a library is installed."""
     return importlib.util.find_spec(library) is not None
 
 

@@ -13,7 +13,6 @@ from skproj.utils._wording import on_one_line
 
 
 def check_table_suffix(path):
-    """Raise an error if a table cannot be written to a file of this name."""
     if path is not None and suffix_of(path) not in (*TEXT_SEPARATORS, ".parquet"):
         raise CommandError(
             f"--out must end in .csv, .tsv or .parquet, got {str(path)!r}."
@@ -74,7 +73,6 @@ def write_table(frame, path, *, index):
 
 
 def write_rows(rows, path):
-    """Write dicts as rows of a .csv file, in a form for spreadsheets."""
     pd = import_optional("pandas", extra="cli")
     write_table(pd.DataFrame(rows), path, index=False)
 

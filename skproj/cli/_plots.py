@@ -6,19 +6,11 @@ import warnings
 
 import numpy as np
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import (
-    ConfusionMatrixDisplay,
-    precision_recall_curve,
-    roc_curve,
-)
+from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_curve, roc_curve
 
 from skproj.cli._channels import channels
 from skproj.cli._report_numbers import is_separated, scores_of_classes
-from skproj.inspection import (
-    EtaPathDisplay,
-    SupportDisplay,
-    SurvivalCurvesDisplay,
-)
+from skproj.inspection import EtaPathDisplay, SupportDisplay, SurvivalCurvesDisplay
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import shorten
 
@@ -80,7 +72,6 @@ def draw_plots(selection, path):
 
 
 def png_of(draw):
-    """Return the drawing of a function as PNG."""
     return _render(draw, {}, format="png", dpi=DOTS_PER_INCH)
 
 
@@ -128,7 +119,6 @@ def path_of(selection):
 
 
 def draw_path(selection, path, figure):
-    """Draw score and number of features against the radius."""
     s = selection
     path.plot(figure.subplots())
     handles = path.legend_.legend_handles
@@ -141,7 +131,6 @@ def draw_path(selection, path, figure):
 
 
 def draw_features(selection, figure):
-    """Draw the scores of the most important features."""
     s = selection
     figure.set_size_inches(6.0, 5.0)
     SupportDisplay(
@@ -153,7 +142,6 @@ def draw_features(selection, figure):
 
 
 def draw_spectrum(selection, figure):
-    """Draw the scores of the selected channels at their positions."""
     s = selection
     positions, unit = channels(s.names)
     places = np.array([positions.get(str(name), np.nan) for name in s.names])
@@ -169,7 +157,6 @@ def draw_spectrum(selection, figure):
 
 
 def draw_predictions(selection, figure):
-    """Draw the confusion of classes, predictions against true values, or survival."""
     s = selection
     y, predicted = s.predictions.y_test, s.predictions.y_predicted
     if s.task == "survival":
@@ -240,7 +227,6 @@ def draw_scores(selection, figure):
 
 
 def draw_curves(selection, figure):
-    """Draw ROC and precision-recall curves, each class against the rest."""
     s = selection
     true, _ = s.codes
     figure.set_size_inches(6.0, 3.1)

@@ -97,14 +97,12 @@ def prepare_columns(columns, options):
 
 
 def count_missing(X):
-    """Return the number of missing entries of each column."""
     if not hasattr(X, "toarray"):
         return np.isnan(X).sum(axis=0)
     return np.bincount(X.indices[np.isnan(X.data)], minlength=X.shape[1])
 
 
 def check_categories(frame, path, errors):
-    """Find columns with so many values that they cannot be categories."""
     for name, column in frame.items():
         if (n_values := column.nunique()) > MAX_CATEGORIES:
             advice = f"{option('--drop', name)} leaves it out"
@@ -132,7 +130,6 @@ def check_feature_names(numeric, text, path):
 
 
 def describe_categories(prepare, support):
-    """Return a sentence on the categories that are selected, if there are."""
     encoder = prepare.named_transformers_.get("text")
     if encoder is None:
         return []

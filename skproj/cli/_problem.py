@@ -18,7 +18,6 @@ class TableRows:
     """Mixin of what has rows, as `X`, `y` and `groups`, which may be None."""
 
     def part(self, rows):
-        """Return some of the rows."""
         groups = None if self.groups is None else self.groups[rows]
         return take_rows(self.X, rows), self.y[rows], groups
 
@@ -50,7 +49,6 @@ class Problem(TableRows):
 
     @functools.cached_property
     def classes(self):
-        """The classes in order, None for other targets."""
         return np.unique(self.y) if self.classifies else None
 
     @property
@@ -59,7 +57,6 @@ class Problem(TableRows):
 
     @property
     def is_linear(self):
-        """Whether the selection is that of a linear model."""
         return self.method != "autoencoder"
 
     @property
@@ -77,7 +74,6 @@ class Problem(TableRows):
 
     @property
     def method_name(self):
-        """Name of the method for users."""
         if self.method == "autoencoder":
             return "sparse supervised autoencoder"
         return f"linear selector, {self.machine}"
@@ -121,7 +117,6 @@ def divide(problem, checkpoints):
 
 
 def is_constant(X):
-    """Whether no column varies."""
     if sparse.issparse(X):
         return X.min(axis=0).toarray().tolist() == X.max(axis=0).toarray().tolist()
     return bool((X == X[0]).all())

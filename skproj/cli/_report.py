@@ -17,7 +17,6 @@ FILES = (
 
 
 def write_report(folder, selection, facts, options):
-    """Write the results of a selection into a folder; `facts` are about the data."""
     persistence.dump(selection.model, folder / "model.skops")
     rows = feature_rows(selection)
     write_rows(rows, folder / "features.csv")
@@ -35,7 +34,6 @@ def write_report(folder, selection, facts, options):
 
 
 def write_json(path, content):
-    """Write plain values as JSON."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
 

@@ -15,7 +15,7 @@ from sklearn.metrics import (
 )
 
 from skproj.cli._methods import describe_model, methods
-from skproj.cli._repeats import describe_repeats, times_selected
+from skproj.cli._result import describe_repeats
 from skproj.cli._scores import wilson
 from skproj.utils._versions import versions
 
@@ -66,7 +66,9 @@ def report_numbers(selection, path, facts, options):
         "repeats": {
             "sentence": describe_repeats(s.repeats),
             "runs": s.repeats,
-            "times_selected": [times_selected(s.repeats, f.name) for f in s.features],
+            "times_selected": [
+                sum(f.name in r.selected for r in s.repeats) for f in s.features
+            ],
         },
         "path": path_numbers(path),
         "data": facts,
@@ -107,7 +109,6 @@ def settings(options):
 
 
 def confusion(selection):
-    """Return the numbers of held-out rows by true and predicted class, or None."""
     s = selection
     if s.n_test == 0 or not s.class_names:
         return None
@@ -115,7 +116,6 @@ def confusion(selection):
 
 
 def scores_of_classes(selection):
-    """Return the scores of each class against the rest, on the rows held out."""
     s = selection
     if s.n_test == 0 or not s.class_names:
         return []
@@ -180,7 +180,6 @@ def rates(selection):
 
 
 def path_numbers(path):
-    """Return a dict for each radius that was tried."""
     if path is None:
         return []
     names = "eta", "score", "standard_deviation", "n_features"

@@ -95,6 +95,33 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A selection with another seed."""
+
+    seed: int
+    n_selected: int
+    score_name: str | None  # None if no rows are held out
+    score: float | None
+    selected: list  # names of the features
+
+
+def describe_repeats(repeats):
+    if not repeats:
+        return None
+    counts = [r.n_selected for r in repeats]
+    sentence = (
+        f"With {len(repeats)} other seeds, which hold out other rows, {min(counts)} "
+        f"to {max(counts)} features are selected"
+    )
+    scores = np.array([r.score for r in repeats if r.score is not None])
+    if len(scores):
+        low, high, mean = (rounded(f(scores), 3) for f in (np.min, np.max, np.mean))
+        name = repeats[0].score_name
+        sentence += f", and the {name} is {low} to {high}, on average {mean}"
+    return f"{sentence}."
+
+
+@dataclass(frozen=True)
 class Predictions:
     """Predictions for the rows that are held out; all arrays are empty without any.
 
@@ -136,7 +163,7 @@ class SelectionResult:
     class_names: list[str]  # empty if there are no classes
     n_train: int
     target: str = "Time"  # name of its column
-    repeats: list = field(default_factory=list)  # of `Repeat`, with other seeds
+    repeats: list[Repeat] = field(default_factory=list)  # with other seeds
     choice: str | None = None  # a sentence on the number of features
     frequencies: np.ndarray | None = None  # as `SelectedFeature.frequency`
     n_halves: int | None = None  # None if nothing was selected from any
@@ -149,7 +176,6 @@ class SelectionResult:
 
     @property
     def ranking(self):
-        """The features, the most important first."""
         return np.argsort(-self.scores, kind="stable")
 
     @property

@@ -12,12 +12,7 @@ from skproj.cli._errors import CommandError
 from skproj.persistence._panel._text_tables import MISSING, TRUTH, to_number
 from skproj.utils._wording import join_names
 
-ORDER = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 def holds(condition, column, options, decimal="."):

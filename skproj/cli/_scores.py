@@ -144,7 +144,6 @@ def correlation_interval(y, predicted):
 
 
 def half_width(values):
-    """Return half of the interval of a mean."""
     n = len(values)
     return student.isf(0.025, max(n - 1, 1)) * values.std(ddof=1) / np.sqrt(n)
 

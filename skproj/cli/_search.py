@@ -122,7 +122,6 @@ def rule_of(problem):
 
 
 def first_steps(problem):
-    """Return the steps of all pipelines before the selection; none for blocks."""
     if problem.in_blocks:
         return []
     with_mean = problem.prepare is not None or not sparse.issparse(problem.X)
@@ -145,7 +144,6 @@ def last_steps(problem):
 
 
 def linear_model(problem):
-    """Return a linear model with all the features that it gets."""
     if problem.task == "survival":
         return CoxRidge()
     if problem.classifies:
@@ -164,7 +162,6 @@ def dense_network(problem):
 
 
 def count_features(model, X, y):
-    """Score a pipeline by the number of features that it selects."""
     return np.count_nonzero(model["select"].get_support())
 
 
@@ -183,7 +180,6 @@ def choose_radius(results, *, folds, rule, n_samples):
 
 
 def radii_of(results):
-    """Return the radii of the results of a grid search or of a search in a step."""
     return np.asarray(results[f"param_{name_of_radius(results)}"], dtype=float)
 
 

@@ -15,9 +15,8 @@ from skproj.cli._options import shows_bars
 from skproj.cli._output import new_folder, print_lines
 from skproj.cli._preparation import prepare_columns, read_columns
 from skproj.cli._problem import Problem
-from skproj.cli._repeats import describe_repeats
 from skproj.cli._report import FILES, write_report
-from skproj.cli._result import rounded
+from skproj.cli._result import describe_repeats, rounded
 from skproj.cli._selection import select
 from skproj.cli._structure import feature_structure
 from skproj.cli._suspects import codes_of_gaps, suspect_columns, suspect_rows
@@ -30,7 +29,6 @@ MAX_WIDTH, COUNT_WIDTH, INTERVAL_WIDTH, MIN_MODEL_WIDTH = 79, 8, 20, 24
 
 
 def run(options, inputs):
-    """Select from `Inputs` that were checked, and write the result."""
     say = (lambda *lines: None) if options.quiet else print_lines
     digests = inputs.digests
     checkpoints = find_checkpoints(options, digests, say)
@@ -65,7 +63,6 @@ def run(options, inputs):
 
 
 def make_problem(options, inputs, digests):
-    """Return the problem, and a dict of facts about the data for the report."""
     table, names, task, y = inputs.table, inputs.names, inputs.task, inputs.y
     X, prepare, done, categories = prepare_columns(inputs.columns, options)
     try:
@@ -120,7 +117,6 @@ def make_problem(options, inputs, digests):
 
 
 def find_suspects(table, X, y, names, task, options):
-    """Return the columns that may give the target away, and sentences of warning."""
     if hasattr(X, "columns"):
         X = X.select_dtypes("number")
         X, names = X.to_numpy(), list(X.columns)
@@ -141,7 +137,6 @@ def find_suspects(table, X, y, names, task, options):
 
 
 def summary(selection):
-    """Return the lines to print about a selection, the verdict first."""
     s = selection
     radius = f"Radius eta = {s.eta:.4g}: {s.n_selected} of {len(s.names)} features"
     if s.support.all():
@@ -205,13 +200,11 @@ def score_table(models):
 
 
 def show_score(score):
-    """Return a score with its interval."""
     low, high = rounded(score.low, 2), rounded(score.high, 2)
     return f"{rounded(score.value, 3)} ({low}-{high})"
 
 
 def describe_feature(feature):
-    """Return the line of a feature: score, frequency, direction and name."""
     often, direction = "", feature.direction
     if feature.frequency is not None:  # 100 only if it is all of them
         often = f"{int(100 * feature.frequency + 1e-9):6}%"

@@ -7,10 +7,7 @@ from functools import partial
 import numpy as np
 from sklearn.model_selection import GridSearchCV
 
-from skproj import (
-    ProjectionFeatureSelectorCV,
-    StabilitySelector,
-)
+from skproj import ProjectionFeatureSelectorCV, StabilitySelector
 from skproj.cli._baselines import baselines, fit_baseline
 from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._evidence import decisions_of
@@ -18,8 +15,13 @@ from skproj.cli._features import describe_features
 from skproj.cli._models import without_names
 from skproj.cli._preparation import describe_categories
 from skproj.cli._problem import divide
-from skproj.cli._repeats import Repeat
-from skproj.cli._result import ModelScores, Predictions, SelectionResult, rounded
+from skproj.cli._result import (
+    ModelScores,
+    Predictions,
+    Repeat,
+    SelectionResult,
+    rounded,
+)
 from skproj.cli._scores import score_predictions
 from skproj.cli._search import (
     SEARCH_METRICS,
@@ -112,7 +114,6 @@ def select_again(problem, seed):
 
 
 def find_radius(run, show_progress):
-    """Return the fitted search."""
     return fit_search(make_search(run), run, show_progress)
 
 
@@ -164,7 +165,6 @@ def describe_selection(run, search, model):
 
 
 def describe_choice(step):
-    """Return a sentence on the number of features that a search chose by its gain."""
     keep_gain = getattr(step, "keep_gain", 1.0)
     if not isinstance(keep_gain, float) or keep_gain == 1.0 or len(step.etas_) == 1:
         return None
@@ -178,13 +178,11 @@ def describe_choice(step):
 
 
 def prepared(problem, model, X):
-    """Return the features that are made of columns, and their names."""
     names = names_of(problem, model)
     return (X if problem.prepare is None else model["prepare"].transform(X)), names
 
 
 def names_of(problem, model):
-    """Return the names of the features that are made of columns, an array."""
     names = problem.names
     if problem.prepare is not None:
         names = model["prepare"].get_feature_names_out()
@@ -192,7 +190,6 @@ def names_of(problem, model):
 
 
 def predict(model, run):
-    """Return the predictions of a model for the rows held out, which may be none."""
     problem = run.problem
     X, y, _ = problem.part(run.test)
     if len(y) == 0:
@@ -243,11 +240,7 @@ def measure_stability(run, search, model, X):
     n_selected = int(support.sum()) - len(p.structure.get("always_keep", ()))
     one = one_radius(search)["select"]
     one.set_params(eta=type(one)().eta, n_features_to_select=max(n_selected, 1))
-    selector = StabilitySelector(
-        one,
-        n_pairs=n_pairs,
-        **options_of_halves(p),
-    )
+    selector = StabilitySelector(one, n_pairs=n_pairs, **options_of_halves(p))
     try:
         with selecting(quiet=True), without_names():
             if not p.in_blocks:
@@ -264,7 +257,6 @@ def measure_stability(run, search, model, X):
 
 
 def options_of_halves(problem):
-    """Return the parameters of each selector on halves of the rows."""
     return {
         "stratify": "auto" if problem.task == "survival" else problem.classifies,
         "n_jobs": problem.options.n_jobs,
@@ -275,10 +267,7 @@ def options_of_halves(problem):
 def measure_false_discoveries(run, support, X):
     """Return fields of a `SelectionResult`, or a sentence on why they are not known."""
     p = run.problem
-    selector = StabilitySelector(
-        fdr=p.options.fdr,
-        **options_of_halves(p),
-    )
+    selector = StabilitySelector(fdr=p.options.fdr, **options_of_halves(p))
     try:
         with selecting(quiet=True), without_names():
             selector.fit(X, run.y, groups=run.groups)
@@ -294,7 +283,6 @@ def measure_false_discoveries(run, support, X):
 
 
 def describe_discoveries(fdr, trusted, support, n_false):
-    """Say how many features can be trusted, and how many of the selected ones."""
     n_trusted, n_selected = np.count_nonzero(trusted), np.count_nonzero(support)
     if n_trusted == 0:
         return (
@@ -311,7 +299,6 @@ def describe_discoveries(fdr, trusted, support, n_false):
 
 
 def compare(run, model, predictions):
-    """Return the scores of the selection and of the models to compare with."""
     if len(run.test) == 0:
         return []
     p = run.problem
@@ -327,14 +314,12 @@ def compare(run, model, predictions):
 
 
 def scores_of(run):
-    """Return the function that scores predictions for the rows held out of a run."""
     if run.problem.task == "survival":
         return partial(score_risks, run.y)
     return partial(score_predictions, classes=run.problem.classes)
 
 
 def predict_baseline(run, baseline):
-    """Return the predictions of a model to compare with, which is fitted first."""
     return predict(fit_baseline(baseline, run), run)
 
 
@@ -358,7 +343,6 @@ def cv_score_of(problem, chosen_by):
 
 
 def few_held_out(problem, y):
-    """Return a sentence if few of the rows held out tell something of a score."""
     counts = {"rows": len(y)}
     if problem.task == "survival":
         counts = {"events": np.count_nonzero(y["event"])}

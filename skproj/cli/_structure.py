@@ -31,7 +31,6 @@ def feature_structure(names, categories, options, groups):
 
 
 def check_kept(kept, names, options):
-    """Raise an error if --always-keep has other columns than some of the features."""
     if both := [name for name in kept if name in set(options.drop)]:
         raise CommandError(f"--always-keep and --drop both have {join_names(both)}.")
     require(kept, names, options.data, "feature")

@@ -50,7 +50,6 @@ def evaluation_times(y_train, y):
 
 
 def survival_probabilities(model, X, times):
-    """Return the probabilities of survival that a pipeline predicts."""
     for step in model[:-1]:
         X = step.transform(X)
     last = getattr(model[-1], "best_estimator_", model[-1])
@@ -87,18 +86,15 @@ def interval(name, value, error):
 
 
 def no_selection(n_features):
-    """Return the steps of a model of all features."""
     alphas = [n_features / variance for variance in RISK_VARIANCES]
     ridge = GridSearchCV(CoxRidge(), {"alpha": alphas}, scoring=score_concordance)
     return [("predict", ridge)]
 
 
 def no_features():
-    """Return the steps of a model that predicts the same risk for all rows."""
     nothing = FunctionTransformer(without_features, accept_sparse=True)
     return [("select", nothing), ("predict", CoxRidge())]
 
 
 def without_features(X):
-    """Return a feature that is the same in all rows."""
     return np.zeros((X.shape[0], 1))

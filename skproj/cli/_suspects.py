@@ -102,7 +102,6 @@ def is_copy(column, y, classifies):
 
 
 def suspect_rows(table, X, y, options, classifies):
-    """Return sentences on rows that are not independent, or not comparable."""
     found = []
     changes = np.count_nonzero(y[1:] != y[:-1])
     if classifies and changes == len(np.unique(y)) - 1 and len(y) >= MIN_ROWS:
@@ -122,7 +121,6 @@ def suspect_rows(table, X, y, options, classifies):
 
 
 def raw_counts(X):
-    """Return a sentence if the features look like raw counts."""
     rows = next(iter(X))[1] if isinstance(X, RowBlocks) else X
     values = rows.data if sparse.issparse(rows) else np.asarray(rows).ravel()
     values = values[~np.isnan(values)]
@@ -165,7 +163,6 @@ def codes_of_gaps(X, names):
 
 
 def count_equal_rows(X):
-    """Return how many rows are equal to an earlier one."""
     if X.shape[1] < MIN_COLUMNS:
         return 0
     blocks = (block for _, block in X) if isinstance(X, RowBlocks) else [X]
@@ -175,7 +172,6 @@ def count_equal_rows(X):
 
 
 def row_keys(X):
-    """Yield what is equal for equal rows."""
     if sparse.issparse(X):
         for a, b in pairwise(X.indptr):
             yield X.indices[a:b].tobytes(), X.data[a:b].tobytes()

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,6 @@ class ReadOptions:
 
     @classmethod
     def of(cls, options, **others):
-        """Return those of a command."""
         same = "index", "layer", "sheet", "decimal", "thousands", "encoding"
         same = {name: getattr(options, name) for name in same}
         read = {"missing": tuple(options.na), "below": tuple(options.na_below)}
@@ -92,13 +92,11 @@ class ReadOptions:
         return list(dict.fromkeys([*named, *(c.column for c in self.where)]))
 
     def matters(self, name):
-        """Whether the numbers of a column matter."""
         is_used = name not in self.drop and (self.used is None or name in self.used)
         return is_used or name in {condition.column for condition in self.where}
 
     @property
     def suffix(self):
-        """The kind of the file."""
         return ".csv" if str(self.path) == STANDARD_INPUT else suffix_of(self.path)
 
 
@@ -129,7 +127,6 @@ def read_table(options):
 
 
 def check_source(options):
-    """Raise an error if there is no such file, or an option is for another kind."""
     path, suffix, errors = options.path, options.suffix, Errors()
     if str(path) != STANDARD_INPUT:
         check_is_file(path)
@@ -168,7 +165,6 @@ def check_source(options):
 
 
 def read_text(options):
-    """Read a table of text."""
     source = TextSource(options.path)
     layout = recognize(source, options)
     names, trimmed = trim_names(layout.names, options.wanted)
@@ -248,7 +244,6 @@ def feature_names(frame, about, options):
 
 
 def read_xlsx(options):
-    """Read a sheet of a workbook."""
     pd = import_optional("pandas", extra="cli")
     import_optional("openpyxl", extra="cli")
     sheet = 0 if options.sheet is None else options.sheet
@@ -352,17 +347,19 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
         names = {*frame, options.target, options.event, options.groups, AS_WRITTEN}
         frame = add_labels(frame, options)
         others = [name for name in frame if name not in names]
-    known = {options.index, options.groups, *options.text}
-    if options.where and not typed and decimal is None:  # limits are numbers as well
-        names = object_columns(frame).difference([*known, AS_WRITTEN], sort=False)
-        decimal = decimal_of({name: cells_of(frame[name]) for name in names}, options)
+    known = {options.index, options.groups, *options.text, AS_WRITTEN}
+    names = [] if typed else object_columns(frame).difference([*known], sort=False)
+    cells = {name: cells_of(frame[name]) for name in names}
+    if options.where and not typed:  # limits are numbers as well
+        decimal = decimal or decimal_of(cells, options)
     if options.complete or options.backed:
         kept = rows_to_use(frame, options, decimal or ".")
         frame = frame[kept].drop(columns=others)
+        cells = {n: list(compress(cells[n], kept)) for n in cells if n in frame}
     written = frame.pop(AS_WRITTEN) if AS_WRITTEN in frame else None
     labels, reading = frame.get(options.target), {}
     if not typed:
-        frame, decimal = read_numbers(frame, options, known, decimal)
+        frame, decimal = read_numbers(frame, options, cells, decimal)
         kind = None if labels is None else pd.api.types.infer_dtype(labels)
         if written is None and kind == "string":
             written = labels
@@ -372,7 +369,6 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
 
 
 def set_index(frame, options):
-    """Return a frame whose rows have the names of the column --index."""
     if frame.index.name == options.index:  # as pandas has stored it
         return frame
     require([options.index], list(frame.columns), options.path, "column")

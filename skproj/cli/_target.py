@@ -63,7 +63,6 @@ def read_target(table, options):
 
 
 def survival_times(time, event, options):
-    """Return survival times as a structured array."""
     from skproj.utils._survival import CODES, join_survival  # after scikit-learn
 
     target, told = f"the target {options.target!r}", f"the column {options.event!r}"
@@ -101,7 +100,6 @@ def survival_times(time, event, options):
 
 
 def check_complete(column, name, advice="leave out these rows"):
-    """Raise an error if a column has gaps."""
     if column.isna().any():
         raise CommandError(
             f"{name} is missing in {column.isna().sum()} of {len(column)} rows; "
@@ -110,7 +108,6 @@ def check_complete(column, name, advice="leave out these rows"):
 
 
 def number_groups(table, options):
-    """Return the number of the group of each row."""
     pd = import_optional("pandas", extra="cli")
     column, name = table.target(options.groups), f"the column {options.groups!r}"
     advice = "fill it in, or leave out these rows"

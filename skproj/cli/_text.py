@@ -52,14 +52,12 @@ class TextSource:
             )
 
     def open(self):
-        """Return a file of bytes, without a compression."""
         plain = io.BytesIO(self._content) if self._content is not None else None
         if self.is_compressed:
             return gzip.open(plain or self.path)
         return plain or open(self.path, "rb")
 
     def lines(self):
-        """Yield the lines in the encoding."""
         with io.TextIOWrapper(self.open(), self.encoding, newline="") as file:
             yield from file
 
@@ -77,7 +75,6 @@ def recognize(source, options):
 
 
 def warn_of_titles(path, titles):
-    """Say that lines above the header were left out."""
     if titles:
         warnings.warn(
             f"{path}: {len(titles)} lines above the header were left out, of which the "

@@ -95,7 +95,6 @@ class Judge:
         return self._say(False, evidence, untested=untested)
 
     def _describe(self, found, names):
-        """Return the beginning of a sentence on an association."""
         what = f"associated with {self.target!r} (p = {found.p_value:.3f}"
         if found.stands_out:
             return f"{str(names[found.feature])!r} is {what} among all features)"
@@ -144,7 +143,6 @@ class Judge:
         return f"{name} {rounded(evidence.score, 2)}, chance gives {chance}, {rows}."
 
     def _limits(self, evidence, untested):
-        """Return sentences on what could not be found."""
         found = ""
         if evidence is not None:
             least = self._least_difference(evidence, COMBINED_LEVEL)

@@ -58,7 +58,6 @@ def run(options, errors):
 
 
 def read_report(path):
-    """Return the content of a ``report.json``."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         if all(isinstance(report[name], kind) for name, kind in PARTS.items()):
@@ -69,7 +68,6 @@ def read_report(path):
 
 
 def check_files(report, options):
-    """Raise an error if a file is not the one that a report was written of."""
     # NumPy and pandas come with it.
     from skproj.cli._inputs import digests_of, files_of
 

@@ -33,12 +33,10 @@ DOCS = {
 
 
 def at_least(smallest):
-    """Return the constraint of a whole number."""
     return [Interval(Integral, smallest, None, closed="left")]
 
 
 def between(smallest, largest, closed="both"):
-    """Return the constraint of a number."""
     return [Interval(Real, smallest, largest, closed=closed)]
 
 

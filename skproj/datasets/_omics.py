@@ -244,39 +244,7 @@ def make_omics(
     log_fold_change = np.zeros((n_classes, n_features))
     log_fold_change[:, markers] = _effects(n_classes, n_markers, effect_size, rng)
 
-    # With variances multiplied as (1 + common) (1 + own) = 1 + dispersion, the
-    # correlation in blocks does not change the variance of a count.
-    log_dispersion = np.log1p(dispersions)
-    log_common = np.where(block >= 0, block_correlation, 0.0) * log_dispersion
-    log_mean -= 0.5 * log_common
-    loading = np.sqrt(log_common)
-    own_dispersion = np.maximum(np.expm1(log_dispersion - log_common), MIN_DISPERSION)
-
-    X = np.empty((n_samples, n_features))
-    for rows in gen_batches(n_samples, max(1, MAX_CHUNK_ENTRIES // n_features)):
-        chunk = X[rows]
-        # The last factor is for the genes of block -1, whose loadings are zero.
-        factors = rng.standard_normal((len(chunk), n_blocks + 1))
-        rate = np.take(factors, block, axis=1)
-        rate *= loading
-        rate += log_mean
-        rate += np.log(library_size[rows, np.newaxis])
-        rate += batch_shift[batch[rows]]
-        changes = log_fold_change[classes[rows, np.newaxis], markers]
-        rate[:, markers] += degree[rows, np.newaxis] * changes
-        np.exp(rate, out=rate)
-        rate *= rng.standard_gamma(1.0 / own_dispersion, rate.shape)
-        rate *= own_dispersion
-        np.minimum(rate, MAX_RATE, out=rate)
-        chunk[:] = rng.poisson(rate)
-        if not counts:
-            total = chunk.sum(axis=1, keepdims=True)
-            chunk *= mean.sum() / np.maximum(total, 1.0)
-            np.log1p(chunk, out=chunk)
-    if return_X_y:
-        return X, target
-    return Bunch(
-        data=X,
+    omics = Bunch(
         target=target,
         support=np.isin(np.arange(n_features), markers),
         log_fold_change=log_fold_change,
@@ -289,10 +257,50 @@ def make_omics(
         feature_names=numbered_names("gene", n_features),
         DESCR=inspect.getdoc(make_omics),
     )
+    of_samples = {"classes": classes, "degree": degree}
+    of_genes = {"log_mean": log_mean, "batch_shift": batch_shift}
+    X = _draw_table(omics, block_correlation, counts, rng, **of_samples, **of_genes)
+    return (X, target) if return_X_y else Bunch(data=X, **omics)
+
+
+def _draw_table(
+    omics, block_correlation, counts, rng, *, classes, degree, log_mean, batch_shift
+):
+    """Draw the entries of a table, of which the rest is known."""
+    n_samples, n_features = len(classes), len(log_mean)
+    # With variances multiplied as (1 + common) (1 + own) = 1 + dispersion, the
+    # correlation in blocks does not change the variance of a count.
+    log_dispersion = np.log1p(omics.dispersion)
+    log_common = np.where(omics.block >= 0, block_correlation, 0.0) * log_dispersion
+    log_mean = log_mean - 0.5 * log_common
+    loading = np.sqrt(log_common)
+    own_dispersion = np.maximum(np.expm1(log_dispersion - log_common), MIN_DISPERSION)
+    markers = np.flatnonzero(omics.support)
+    X = np.empty((n_samples, n_features))
+    for rows in gen_batches(n_samples, max(1, MAX_CHUNK_ENTRIES // n_features)):
+        chunk = X[rows]
+        # The last factor is for the genes of block -1, whose loadings are zero.
+        factors = rng.standard_normal((len(chunk), n_features // BLOCK_SIZE + 1))
+        rate = np.take(factors, omics.block, axis=1)
+        rate *= loading
+        rate += log_mean
+        rate += np.log(omics.library_size[rows, np.newaxis])
+        rate += batch_shift[omics.batch[rows]]
+        changes = omics.log_fold_change[classes[rows, np.newaxis], markers]
+        rate[:, markers] += degree[rows, np.newaxis] * changes
+        np.exp(rate, out=rate)
+        rate *= rng.standard_gamma(1.0 / own_dispersion, rate.shape)
+        rate *= own_dispersion
+        np.minimum(rate, MAX_RATE, out=rate)
+        chunk[:] = rng.poisson(rate)
+        if not counts:
+            total = chunk.sum(axis=1, keepdims=True)
+            chunk *= omics.gene_mean.sum() / np.maximum(total, 1.0)
+            np.log1p(chunk, out=chunk)
+    return X
 
 
 def _other_classes(classes, n_classes, rng):
-    """Draw a different class for each."""
     return (classes + rng.integers(1, n_classes, size=classes.size)) % n_classes
 
 

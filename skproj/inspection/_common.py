@@ -83,7 +83,6 @@ def whole_ticks(axis):
 
 
 def label_bars(ax, names):
-    """Write the names of horizontal bars beside them, the first at the top."""
     # A dollar sign in the name of a feature is no mathematics.
     ax.set_yticks(np.arange(len(names)), short_names(names), parse_math=False)
     ax.set_ylim(len(names) - 0.4, -0.6)
@@ -166,7 +165,6 @@ _WEIGHTS = {
 
 
 def first_of(step, names):
-    """Return the first of some attributes that a step has, or None."""
     return next((name for name in names if hasattr(step, name)), None)
 
 

@@ -150,7 +150,6 @@ class SurvivalCurvesDisplay:
         return self
 
     def _write_at_risk(self):
-        """Write below the axes how many samples of each group are still at risk."""
         low, high = self.ax_.get_xlim()
         times = [time for time in self.ax_.get_xticks() if low <= time <= high]
         self.ax_.set_xticks(times)

@@ -305,7 +305,6 @@ def _inverse_uncensored(train, weight, times, counts):
 
 
 def _read_weight(sample_weight, y, name="sample_weight"):
-    """Return a weight for each sample."""
     if sample_weight is None:
         return np.ones(len(y))
     weight = column_or_1d(sample_weight, dtype=np.float64, input_name=name)
@@ -318,7 +317,6 @@ def _read_weight(sample_weight, y, name="sample_weight"):
 
 
 def _concordance(y, estimate, inverse, tied_tol, sample_weight):
-    """Return the index, and the numbers of pairs."""
     estimate = check_array(estimate, ensure_2d=False, input_name="estimate")
     estimate = column_or_1d(estimate, dtype=np.float64)
     check_consistent_length(y, estimate)

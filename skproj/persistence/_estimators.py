@@ -214,7 +214,6 @@ def written_by(file):
 
 
 def _is_newer(writer):
-    """Whether a version of skproj is newer than this one."""
     version = import_optional("packaging.version", extra="persistence")
     theirs, ours = (version.parse(name.split()[1]) for name in (writer, WRITER))
     return theirs > ours
@@ -257,6 +256,5 @@ def _check_parts(value, is_foreign=False):
 
 
 def _untrusted_types(skops_io, data):
-    """Name the types in a file that are not trusted."""
     types = set(skops_io.get_untrusted_types(data=data)).difference(TRUSTED)
     return ", ".join(sorted(types))

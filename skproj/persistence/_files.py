@@ -22,7 +22,6 @@ FILE_DOCS = {
 
 
 def write(data, path):
-    """Write bytes to a `new_file`."""
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write to.")

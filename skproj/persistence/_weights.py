@@ -204,7 +204,6 @@ def _masked(model):
 
 
 def _prune(model, name, mask):
-    """Put a mask on a weight that has none."""
     from torch.nn.utils.prune import custom_from_mask
 
     prefix, _, parameter = name.rpartition(".")

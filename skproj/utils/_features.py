@@ -16,7 +16,6 @@ FEATURE_PARAMETERS = ("feature_weights", "always_keep", "never_keep", "feature_g
 
 
 def feature_parameters(estimator):
-    """Return the parameters of an estimator on features, as they are."""
     return {name: getattr(estimator, name) for name in FEATURE_PARAMETERS}
 
 
@@ -135,7 +134,6 @@ def _shown(values):
 
 
 def _find_names(wanted, names, parameter):
-    """Return the indices of names."""
     if names is None:
         raise ValueError(
             f"{parameter} must have indices, because X has no names of features, got "
@@ -159,7 +157,6 @@ def _find_names(wanted, names, parameter):
 
 
 def _check_weights(feature_weights, n_features, names):
-    """Return the weights as a new array."""
     weights = in_order(feature_weights, n_features, names, "feature_weights")
     try:
         weights = weights.astype(np.float64)

@@ -81,7 +81,6 @@ class BlockMoments:
         self.dtype = state["dtype"].dtype
 
     def mean_and_deviation(self):
-        """Return the moments of all blocks."""
         return _checked(self.mean, self.deviation, self.n_samples, self.dtype)
 
 

@@ -35,7 +35,6 @@ def show_versions():
 
 
 def print_table(lines):
-    """Print names and values in two columns."""
     width = max(map(len, lines))
     for name, value in lines.items():
         print(f"{name:{width}}  {value}")

@@ -133,8 +133,9 @@ def test_scaled_data_have_dots_of_one_size(small):
 
 
 def test_bad_input_is_refused(small):
-    with pytest.raises(ValueError, match="no results under key='skproj'"):
-        plot_selected(small)
+    for function in (selected_df, plot_selected):
+        with pytest.raises(ValueError, match="no results under key='skproj'"):
+            function(small)
     select_features(small, "type", **QUICK)
     with pytest.raises(ValueError, match="n_genes must be an integer of at least 1"):
         plot_selected(small, n_genes=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
-from anndata_helpers import BOTH_METHODS, QUICK, QUICK_AUTOENCODER
+from anndata_helpers import BOTH_METHODS, QUICK
 
 from skproj.anndata import select_features
 
@@ -132,13 +132,6 @@ def test_scaled_data_have_no_fold_changes(small):
     table = table_of(small, group="CD19+ B")
     assert np.isfinite(table["scores"]).all()
     assert table["logfoldchanges"].isna().any()
-
-
-def test_results_of_an_earlier_ranking_are_replaced(small):
-    select_features(small, "type", reference="CD19+ B", **QUICK)
-    select_features(small, "type", **QUICK_AUTOENCODER)
-    assert len(small.uns["skproj"]["names"].dtype.names) == 3
-    assert len(table_of(small, group="CD19+ B")) == 10
 
 
 @pytest.mark.parametrize(("verbosity", "n_lines"), [(1, 0), (2, 2), (3, 15)])

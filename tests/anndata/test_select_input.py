@@ -246,10 +246,7 @@ def test_raw_counts_are_noticed(small):
             "n_genes_per_group=5 is too large: .* only 3 genes can be selected",
         ),
         ({"groups": "CD19+ B"}, 'groups must be "all" or a list, got .CD19'),
-        (
-            {"groups": ["CD19+ B"], "reference": "CD19+ B"},
-            "it has only one, 'CD19",
-        ),
+        ({"groups": ["CD19+ B"], "reference": "CD19+ B"}, "it has only one, 'CD19"),
         ({"groups": []}, "it has none"),
         ({"groups": ["B"]}, r"groups has 'B', and groupby='type' no such .*'CD19\+ B'"),
         ({"reference": "B"}, r"reference has 'B', and groupby='type' no such group"),

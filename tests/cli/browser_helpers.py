@@ -112,10 +112,7 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        scheme = {
-            "name": "prefers-color-scheme",
-            "value": "dark" if dark else "light",
-        }
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self._events.clear()
         self.call("Page.navigate", url=address)

@@ -1,6 +1,8 @@
 """A table, and calls of the command line on it."""
 
 import csv
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,31 @@ def make_frame(n_classes=3):
 
 
 def select(data, *arguments, target="kind"):
+    """Run `select` on a file, or on the table of a frame."""
+    if isinstance(data, pd.DataFrame):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "table.csv")
+            data.to_csv(path, index=False)
+            return select(path, *arguments, target=target)
     return main(["select", str(data), "--target", target, *FAST, *map(str, arguments)])
+
+
+def write(frame, path, index=False):
+    """Write a table to a file of any kind; only genes are features of AnnData."""
+    if path.suffix in (".h5ad", ".zarr"):
+        anndata = pytest.importorskip("anndata")
+        genes = [name for name in frame if name.startswith("gene")]
+        obs = frame.drop(columns=genes).set_axis(frame.index.astype(str))
+        adata = anndata.AnnData(frame[genes].set_axis(obs.index), obs)
+        adata.layers["same"] = adata.X
+        getattr(adata, f"write_{path.suffix[1:]}")(path)
+    elif path.suffix == ".parquet":
+        frame.to_parquet(path)
+    elif path.suffix == ".xlsx":
+        frame.to_excel(path, index=index)
+    else:
+        frame.to_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", index=index)
+    return path
 
 
 def selection_of(frame, folder, *arguments, target="kind"):

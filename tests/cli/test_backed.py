@@ -1,7 +1,5 @@
 """skproj select --backed: annotated data whose matrix stays in the file."""
 
-import json
-
 import anndata
 import h5py
 import numpy as np
@@ -9,16 +7,11 @@ import pandas as pd
 import pytest
 import zarr
 from cli_helpers import read_features, select, selected
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import skproj.blocks._row_blocks as row_blocks
-from skproj import ProjectionFeatureSelectorCV, persistence
+from skproj import persistence
 from skproj.blocks import RowBlocks, _sources
 from skproj.cli import _selection, main
 from skproj.cli._anndata_table import AnnDataTable
@@ -75,41 +68,6 @@ def backed(path, *arguments, target="kind"):
     return main([*command, *map(str, arguments)])
 
 
-def test_selection_is_that_of_the_search(path, table, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert backed(path, "--out", out, "--test-size", "0.3") == 0
-    said = capsys.readouterr().out
-    X, y = table.X.toarray(), np.asarray(table.obs["kind"]).astype(str)
-    train, test = train_test_split(
-        np.arange(N_ROWS), test_size=0.3, stratify=y, random_state=0
-    )
-    train, test = np.sort(train), np.sort(test)
-    search = ProjectionFeatureSelectorCV(12, cv=3, random_state=0)
-    model = make_pipeline(
-        search, StandardScaler(with_mean=False), LogisticRegression(max_iter=1000)
-    ).fit(X[train], y[train])
-    support = search.get_support(indices=True)
-    assert selected(out) == {f"gene{j}" for j in support}
-    assert {"gene0", "gene1", "gene2"} <= selected(out)
-    report = json.loads((out / "report.json").read_text())
-    # The grid of radii comes from models, whose tolerance is relative to the loss.
-    assert report["eta"] == pytest.approx(search.eta_, rel=1e-3)
-    mean = report["cross_validation"]["mean"]
-    assert mean == pytest.approx(-search.best_score_, rel=1e-3)
-    own, f_test, frequent = report["models"]
-    score = balanced_accuracy_score(y[test], model.predict(X[test]))
-    assert own["scores"][0]["value"] == pytest.approx(score)
-    assert own["name"] == "linear selector, logistic regression"
-    assert f_test["name"] == "F test, as many, logistic regression"
-    assert f_test["n_features"] == own["n_features"] == len(support)
-    assert f_test["scores"][0]["value"] > 0.8
-    assert frequent["scores"][0]["value"] == pytest.approx(1.0 / 3.0)
-    assert "The selected features predict 'kind'" in said
-    saved = persistence.load(out / "model.skops")
-    frame = pd.DataFrame(X, columns=table.var_names)
-    assert_allclose(saved.predict_proba(frame), model.predict_proba(X), atol=1e-3)
-
-
 def test_saved_model_predicts_from_tables_in_memory(path, tmp_path, capsys):
     out, told = tmp_path / "out", tmp_path / "told.csv"
     assert backed(path, "--out", out) == 0
@@ -142,18 +100,6 @@ def test_features_are_described_as_in_memory(path, tmp_path):
         assert row["direction"] == kind
         means = [float(row[f"mean {other}"]) for other in KINDS]
         assert KINDS[np.argmax(means)] == kind
-
-
-def test_numbers_are_predicted(path, tmp_path):
-    out = tmp_path / "out"
-    assert backed(path, "--out", out, target="weight") == 0
-    assert "gene0" in selected(out)
-    report = json.loads((out / "report.json").read_text())
-    assert report["cross_validation"]["score_name"] == "R2"
-    assert report["cross_validation"]["mean"] > 0.8
-    names = [model["name"] for model in report["models"]]
-    assert names[1:] == ["F test, as many, ridge regression", "mean of the target"]
-    assert report["models"][0]["scores"][0]["value"] > 0.8
 
 
 def test_structure_groups_and_stability(path, tmp_path, capsys):
@@ -317,9 +263,3 @@ def test_sizes_are_read(text, n_bytes):
     from skproj.cli._arguments import memory
 
     assert memory(text) == n_bytes
-
-
-@pytest.mark.parametrize("text", ["", "2", "GB", "-2GB", "2 GB!", "nan GB"])
-def test_other_sizes_are_refused(text, capsys):
-    assert backed("cells.h5ad", f"--memory={text}") == 2
-    assert "must be a size such as 2GB" in capsys.readouterr().err

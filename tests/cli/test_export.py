@@ -3,13 +3,12 @@
 import csv
 import io
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import make_frame, read_features, select, selected
+from cli_helpers import make_frame, read_features, select, selected, write
+from panel_helpers import run_panel
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.frozen import FrozenEstimator
@@ -34,23 +33,10 @@ def export(result, out, *arguments):
     return main(["export", "panel", str(result), "--out", str(out), *arguments])
 
 
-def run_program(folder, *arguments):
-    """Run the exported program without the libraries of the package."""
-    block = (
-        "import sys, runpy\n"
-        "for name in ('pandas', 'scipy', 'skproj', 'sklearn', 'torch'):\n"
-        "    sys.modules[name] = None\n"
-        "del sys.argv[0]\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    )
-    command = [sys.executable, "-c", block, folder / PROGRAM, *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, check=False)
-
-
 def predictions(folder, *arguments):
-    done = run_program(folder, *arguments)
-    assert done.returncode == 0, done.stderr.decode()
-    return pd.read_csv(io.BytesIO(done.stdout), index_col=0)
+    done = run_panel(folder / PROGRAM, *arguments)
+    assert done.returncode == 0, done.stderr
+    return pd.read_csv(io.StringIO(done.stdout), index_col=0)
 
 
 def read_panel(folder):
@@ -181,8 +167,7 @@ def test_gaps_and_categories(tmp_path, capsys):
     site = np.where(frame["kind"] == "blue", "nörd", "süd").astype(object)
     site[::11] = np.nan
     frame["site"] = site
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
+    path, out = write(frame, tmp_path / "table.csv"), tmp_path / "out"
     options = ["--impute", "indicator", "--encode", "onehot", "--eta", 50]
     assert select(path, *options, "--out", out) == 0
     assert export(out, tmp_path / "panel") == 0
@@ -198,9 +183,9 @@ def test_gaps_and_categories(tmp_path, capsys):
     found = predictions(tmp_path / "panel", german, "--encoding", "latin-1")
     assert found["prediction"].tolist() == expected["prediction"].tolist()
     assert found.index.tolist() == frame.index.tolist()
-    done = run_program(tmp_path / "panel", german)
+    done = run_panel(tmp_path / "panel" / PROGRAM, german)
     assert done.returncode == 2
-    assert b"is not in utf-8-sig; --encoding names another" in done.stderr
+    assert "is not in utf-8-sig; --encoding names another" in done.stderr
     frame.to_csv(german, index=False, encoding="utf-16", sep="\t")
     assert predictions(tmp_path / "panel", german).equals(expected)
 
@@ -211,13 +196,15 @@ def test_program_reads_and_writes_files(result, tmp_path):
     table, new = tmp_path / "table.csv", tmp_path / "new.csv"
     frame = make_frame().assign(patient=[f"=p{i}" for i in range(90)])
     table.write_text("# from the laboratory\n\n" + frame.to_csv(index=False))
-    assert run_program(out, table, "--id", "patient", "--out", new).returncode == 0
+    assert (
+        run_panel(out / PROGRAM, table, "--id", "patient", "--out", new).returncode == 0
+    )
     written = pd.read_csv(new)
     assert written.columns.tolist()[:3] == ["patient", "prediction", "confidence"]
     assert written["patient"][3] == "'=p3"
-    done = run_program(out, table, "--out", new)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"new.csv exists already" in done.stderr
+    done = run_panel(out / PROGRAM, table, "--out", new)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "new.csv exists already" in done.stderr
 
 
 PROBLEMS = {
@@ -244,10 +231,10 @@ def small(data):
 def test_problems_of_a_table_are_one_line(text, small, tmp_path):
     path, out = tmp_path / "table.csv", tmp_path / "out.csv"
     path.write_text(text)
-    done = run_program(small, path, "--out", out)
+    done = run_panel(small / PROGRAM, path, "--out", out)
     assert done.returncode == 2
-    assert PROBLEMS[text] in done.stderr.decode()
-    assert done.stderr.count(b"\n") == 1
+    assert PROBLEMS[text] in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not out.exists()
 
 
@@ -335,9 +322,8 @@ def test_sum_over_the_panel_is_the_output_of_a_linear_model(
 def test_models_that_cannot_be_exported_leave_nothing(data, tmp_path, capsys):
     frame = make_frame()
     frame.loc[::7, "gene1"] = np.nan
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
-    assert select(path, "--impute", "knn", "--eta", 1, "--out", out) == 0
+    out = tmp_path / "out"
+    assert select(frame, "--impute", "knn", "--eta", 1, "--out", out) == 0
     capsys.readouterr()
     panel = tmp_path / "panel"
     empty = tmp_path / "empty"
@@ -424,8 +410,7 @@ def test_truth_values_are_written_as_r_reads_them(tmp_path, capsys):
     frame = make_frame()
     frame["kind"] = frame["kind"] == "red"
     frame["gene2"] = frame["gene2"] > 0
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
+    path, out = write(frame, tmp_path / "table.csv"), tmp_path / "out"
     assert select(path, "--eta", 50, "--out", out) == 0
     assert export(out, tmp_path / "panel") == 0
     rows = read_features(out)
@@ -437,8 +422,8 @@ def test_truth_values_are_written_as_r_reads_them(tmp_path, capsys):
     apply = ["apply", str(out / "model.skops"), str(path)]
     assert main(apply) == 0
     applied = capsys.readouterr().out
-    printed = run_program(tmp_path / "panel", path).stdout
-    by_program = pd.read_csv(io.BytesIO(printed), dtype=str)["prediction"]
+    printed = run_panel(tmp_path / "panel" / PROGRAM, path).stdout
+    by_program = pd.read_csv(io.StringIO(printed), dtype=str)["prediction"]
     expected = frame["kind"].map({True: "TRUE", False: "FALSE"})
     found = pd.read_csv(io.StringIO(applied), dtype=str)["prediction"]
     assert (found == expected).mean() > 0.9

@@ -14,6 +14,7 @@ from skproj.cli import main
 
 # In UTF-8, with all digits.
 CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,false"
+PROBABILITY = "probability_"
 needs_r = pytest.mark.skipif(not shutil.which("Rscript"), reason="R is not installed")
 needs_office = pytest.mark.skipif(
     not shutil.which("soffice"), reason="LibreOffice is not installed"
@@ -39,6 +40,50 @@ def table(task):
     return frame
 
 
+def make_panel(frame, folder, *options):
+    """Select from a table, and return the folders of the result and of its panel."""
+    text = frame if isinstance(frame, str) else frame.to_csv(index=False)
+    (folder / "table.csv").write_text(text, encoding="utf-8")
+    out, panel = folder / "out", folder / "panel"
+    assert select(folder / "table.csv", *options, "--out", out) == 0
+    assert main(["export", "panel", str(out), "--out", str(panel)]) == 0
+    return out, panel
+
+
+def applied(out, path):
+    """Return the predictions of ``skproj apply`` for a table."""
+    predictions = path.with_name("expected.csv")
+    model = str(out / "model.skops")
+    assert main(["apply", model, str(path), "--out", str(predictions)]) == 0
+    return pd.read_csv(predictions, index_col=0, dtype={"prediction": str})
+
+
+def run_r(panel, path):
+    """Run the script of a panel on a table, which may be refused."""
+    return subprocess.run(
+        ["Rscript", str(panel / "panel_model.R"), str(path)],
+        capture_output=True,
+        check=False,
+        env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+    )
+
+
+def check(text, expected):
+    """Compare printed predictions, and probabilities where there are some."""
+    found = pd.read_csv(text, dtype={"prediction": str})
+    found = found.rename(columns=lambda name: name.replace("probability ", PROBABILITY))
+    assert len(found) == len(expected)
+    probabilities = [name for name in expected if name.startswith(PROBABILITY)]
+    if probabilities:
+        assert found["prediction"].tolist() == expected["prediction"].tolist()
+        for name in found.columns.intersection(probabilities):
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
+    else:
+        numbers = expected["prediction"].astype(float)
+        np.testing.assert_allclose(found["prediction"].astype(float), numbers, 1e-5)
+    return found
+
+
 CASES = {
     "two classes": [],
     "two classes, threshold": ["--threshold", "f1"],
@@ -53,45 +98,18 @@ def exported(request, tmp_path_factory):
     """Return the folder of a panel, a table of new rows, and its predictions."""
     folder = tmp_path_factory.mktemp("panel")
     frame = table(request.param.partition(",")[0])
-    frame.to_csv(folder / "table.csv", index=False)
     options = ["--eta", "8", "--impute", "indicator", "--encode", "onehot"]
-    options += [*CASES[request.param], "--out", folder / "out"]
-    assert select(folder / "table.csv", *options) == 0
-    panel = folder / "panel"
-    assert main(["export", "panel", str(folder / "out"), "--out", str(panel)]) == 0
+    out, panel = make_panel(frame, folder, *options, *CASES[request.param])
     new = frame.drop(columns=["kind", "died"], errors="ignore")[:12]
     new.loc[2:3, "gene0"] = 1e6, -1e6  # far more than exp takes
     new.to_csv(folder / "new.csv", index=False)
-    model = str(folder / "out" / "model.skops")
-    out = folder / "expected.csv"
-    assert main(["apply", model, str(folder / "new.csv"), "--out", str(out)]) == 0
-    return panel, new, pd.read_csv(out, index_col=0)
-
-
-def check(found, expected):
-    """Compare predictions, and probabilities where there are some."""
-    if expected["prediction"].dtype.kind == "f":
-        np.testing.assert_allclose(found["prediction"], expected["prediction"], 1e-5)
-        return
-    assert found["prediction"].tolist() == expected["prediction"].tolist()
-    for name in expected.columns.intersection(found.columns)[1:]:
-        np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
+    return panel, new, applied(out, folder / "new.csv")
 
 
 @needs_r
 def test_r_predicts_the_same(exported):
-    folder, new, expected = exported
-    path = folder / "new.csv"
-    new.to_csv(path, index=False)
-    done = subprocess.run(
-        ["Rscript", str(folder / "panel_model.R"), str(path)],
-        capture_output=True,
-        check=True,
-        env={"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},
-    )
-    found = pd.read_csv(io.BytesIO(done.stdout))
-    assert len(found) == len(new)
-    check(found, expected.reset_index(drop=True))
+    panel, _, expected = exported
+    check(io.BytesIO(run_r(panel, panel.with_name("new.csv")).stdout), expected)
 
 
 CELLS = {
@@ -112,21 +130,23 @@ def test_r_reads_cells_as_they_are_written(entries, tmp_path):
     frame["site"] = site
     frame["gene1"] = frame["gene1"].where(frame.index % 5 > 0, -99.0)
     frame["kind"] = np.where(frame["kind"] == "red", 100_000, 2)
-    frame.to_csv(tmp_path / "table.csv", index=False)
     options = ["--eta", 9, "--impute", "indicator", "--encode", "onehot"]
-    options += ["--na", "ND", "-99", "--out", tmp_path / "out"]
-    assert select(tmp_path / "table.csv", *options) == 0
-    panel, new = str(tmp_path / "panel"), str(tmp_path / "new.csv")
-    assert main(["export", "panel", str(tmp_path / "out"), "--out", panel]) == 0
+    out, panel = make_panel(frame, tmp_path, *options, "--na", "ND", "-99")
+    new = tmp_path / "new.csv"
     frame.drop(columns="kind").to_csv(new, index=False)
-    model, out = str(tmp_path / "out" / "model.skops"), str(tmp_path / "expected.csv")
-    assert main(["apply", model, new, "--out", out]) == 0
-    done = subprocess.run(
-        ["Rscript", f"{panel}/panel_model.R", new], capture_output=True, check=True
-    )
-    found, expected = pd.read_csv(io.BytesIO(done.stdout)), pd.read_csv(out)
+    found = check(io.BytesIO(run_r(panel, new).stdout), applied(out, new))
     assert list(found) == ["prediction", "probability_2", "probability_100000"]
-    check(found, expected)
+
+
+@needs_r
+def test_r_prints_truth_values_as_the_command_does(tmp_path):
+    frame = make_frame(2)
+    frame["kind"] = frame["kind"] == "red"
+    out, panel = make_panel(frame, tmp_path, "--eta", 9)
+    expected = applied(out, tmp_path / "table.csv")
+    found = check(io.BytesIO(run_r(panel, tmp_path / "table.csv").stdout), expected)
+    assert set(found["prediction"]) == {"TRUE", "FALSE"}
+    assert list(found) == ["prediction", "probability_False", "probability_True"]
 
 
 @pytest.mark.parametrize(
@@ -136,11 +156,7 @@ def test_r_reads_cells_as_they_are_written(entries, tmp_path):
 def test_categories_that_no_workbook_may_hold(entry, reason, tmp_path, capsys):
     frame = make_frame(2).assign(site=[entry, "b"] * 45)
     frame["gene0"] += 2.0 * (frame["site"] == "b")
-    frame.to_csv(tmp_path / "table.csv", index=False)
-    options = ["--eta", 9, "--encode", "onehot", "--out", tmp_path / "out"]
-    assert select(tmp_path / "table.csv", *options) == 0
-    panel = str(tmp_path / "panel")
-    assert main(["export", "panel", str(tmp_path / "out"), "--out", panel]) == 0
+    make_panel(frame, tmp_path, "--eta", 9, "--encode", "onehot")
     assert reason in capsys.readouterr().out
 
 
@@ -156,14 +172,8 @@ def test_a_spreadsheet_predicts_the_same(exported):
         for j, value in enumerate(row, 1):
             sheet.cell(i, j, None if pd.isna(value) else value)
         for j in range(len(inputs) + 1, n + 1):  # as a spreadsheet copies it down
-            formula = sheet.cell(2, j).value
-            sheet.cell(
-                i,
-                j,
-                openpyxl.formula.translate.Translator(formula, "A2").translate_formula(
-                    f"A{i}"
-                ),
-            )
+            copy = openpyxl.formula.translate.Translator(sheet.cell(2, j).value, "A2")
+            sheet.cell(i, j, copy.translate_formula(f"A{i}"))
     book.save(folder / "filled.xlsx")
     subprocess.run(
         ["soffice", "--headless", f"-env:UserInstallation=file://{folder}/office"]
@@ -171,10 +181,8 @@ def test_a_spreadsheet_predicts_the_same(exported):
         capture_output=True,
         check=True,
     )
-    found = pd.read_csv(folder / "filled.csv")
-    assert list(found) == names
-    found.columns = [name.replace("probability ", "probability_") for name in names]
-    check(found, expected.reset_index(drop=True))
+    check(folder / "filled.csv", expected)
+    assert list(pd.read_csv(folder / "filled.csv")) == names
 
 
 @needs_r
@@ -187,20 +195,10 @@ def test_r_reads_tables_as_the_training_did(separator, decimal, tmp_path):
     frame.loc[::9, "gene1"] = "ND"
     frame.loc[::11, "gene2"] = -99
     text = frame.to_csv(index=False, sep=separator).replace(".", decimal)
-    path = tmp_path / "table.csv"
-    path.write_text(text, encoding="utf-8")
     options = ["--na", "ND", "-99", "--na-below", "<", "--impute", "median", "--eta", 9]
-    assert select(path, *options, "--out", tmp_path / "out") == 0
-    panel, out = tmp_path / "panel", tmp_path / "expected.csv"
-    assert main(["export", "panel", str(tmp_path / "out"), "--out", str(panel)]) == 0
-    model = str(tmp_path / "out" / "model.skops")
-    assert main(["apply", model, str(path), "--out", str(out)]) == 0
-    done = subprocess.run(
-        ["Rscript", str(panel / "panel_model.R"), str(path)],
-        capture_output=True,
-        check=True,
-    )
-    check(pd.read_csv(io.BytesIO(done.stdout)), pd.read_csv(out, index_col=0))
+    out, panel = make_panel(text, tmp_path, *options)
+    path = tmp_path / "table.csv"
+    check(io.BytesIO(run_r(panel, path).stdout), applied(out, path))
 
 
 @needs_r
@@ -213,25 +211,14 @@ def test_r_reads_tables_as_the_training_did(separator, decimal, tmp_path):
 )
 def test_r_says_what_is_wrong(change, message, tmp_path):
     frame = make_frame(2)
-    frame.to_csv(tmp_path / "table.csv", index=False)
-    assert select(tmp_path / "table.csv", "--eta", 2, "--out", tmp_path / "out") == 0
-    panel = tmp_path / "panel"
-    assert main(["export", "panel", str(tmp_path / "out"), "--out", str(panel)]) == 0
+    _, panel = make_panel(frame, tmp_path, "--eta", 2)
     frame = frame.assign(**change).dropna(axis=1)
     frame.to_csv(tmp_path / "new.csv", index=False)
-    done = subprocess.run(
-        ["Rscript", str(panel / "panel_model.R"), str(tmp_path / "new.csv")],
-        capture_output=True,
-        check=False,
-    )
+    done = run_r(panel, tmp_path / "new.csv")
     assert done.returncode != 0
     assert message in done.stderr.decode()
 
 
 def test_a_network_has_no_formulas(tmp_path):
-    make_frame(2).to_csv(tmp_path / "table.csv", index=False)
-    options = ["--method", "auto", "--eta", 2, "--out", tmp_path / "out"]
-    assert select(tmp_path / "table.csv", *options) == 0
-    panel = tmp_path / "panel"
-    assert main(["export", "panel", str(tmp_path / "out"), "--out", str(panel)]) == 0
+    _, panel = make_panel(make_frame(2), tmp_path, "--method", "auto", "--eta", 2)
     assert {file.name for file in panel.iterdir()} == {"panel.csv", "panel_model.py"}

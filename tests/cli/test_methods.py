@@ -153,12 +153,7 @@ def test_rates_of_two_classes(positive):
     table = confusion_matrix(*result.codes)
     table = table if positive else table[::-1, ::-1]
     (tn, fp), (fn, tp) = table
-    expected = [
-        tp / (tp + fn),
-        tn / (tn + fp),
-        tp / (tp + fp),
-        tn / (tn + fn),
-    ]
+    expected = [tp / (tp + fn), tn / (tn + fp), tp / (tp + fp), tn / (tn + fn)]
     assert_allclose([row["value"] for row in rates], expected)
     assert all(row["low"] < row["value"] <= row["high"] + 1e-12 for row in rates)
     assert [row["rows"] for row in rates] == [tp + fn, tn + fp, tp + fp, tn + fn]

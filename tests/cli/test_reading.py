@@ -1,15 +1,12 @@
 """Tables as they are found: separators, encodings, comments, sheets, transposed."""
 
-import io
-import sys
-
 import numpy as np
 import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cli_helpers import make_frame, select
+from cli_helpers import make_frame
 
 from skproj.cli._checks import require
 from skproj.cli._errors import CommandError
@@ -84,13 +81,6 @@ def test_names_in_quotes_may_have_separators(tmp_path):
     frame = make_frame().rename(columns={"gene0": "a;b;c", "gene1": "x;y"})
     frame.to_csv(path, index=False)
     assert read(path).feature_names("kind", [])[:2] == ["a;b;c", "x;y"]
-
-
-def test_standard_input(monkeypatch, capsys):
-    data = make_frame().to_csv(index=False).encode()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert select("-") == 0
-    assert "-: 90 rows, 8 features" in capsys.readouterr().out
 
 
 def test_sheets(tmp_path):
@@ -187,24 +177,6 @@ def test_labels_of_another_table(tmp_path):
     known.assign(name="x" + known["name"]).set_index("name").to_csv(labels, sep="\t")
     with pytest.raises(CommandError, match="no names of rows in common"):
         read(path, labels=labels, index="sample")
-
-
-@pytest.mark.parametrize(
-    ("entry", "sentence"),
-    [
-        ("<0.1", "numbers but for 1 entry such as '<0.1' in row 5; --na '<0.1'"),
-        ("0,5", "decimal commas such as .* and column 'gene0' has decimal points"),
-    ],
-)
-def test_numbers_that_came_as_text_are_named(entry, sentence, tmp_path):
-    path = tmp_path / "table.tsv"
-    genes = make_frame()["gene3"].astype(str)
-    genes.iloc[4] = entry
-    if entry == "0,5":
-        genes = genes.str.replace(".", ",")
-    make_frame().assign(gene3=genes).to_csv(path, sep="\t", index=False)
-    with pytest.raises(CommandError, match=f"'gene3' (holds|has) {sentence}"):
-        read(path).numbers(FEATURES)
 
 
 def test_missing_columns_are_guessed_among_very_many():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cli_helpers import make_frame, read_features, select
 
-from skproj.cli._repeats import Repeat, describe_repeats
+from skproj.cli._result import Repeat, describe_repeats
 
 
 def make_trial():
@@ -69,10 +69,3 @@ def test_repetitions_in_words():
     runs = [Repeat(1, 4, None, None, ["a"])]
     assert describe_repeats(runs).endswith("4 to 4 features are selected.")
     assert describe_repeats([]) is None
-
-
-@pytest.mark.parametrize("value", ["0", "-1", "1.5", "all"])
-def test_numbers_of_repetitions_that_are_refused(value, tmp_path, capsys):
-    make_frame().to_csv(tmp_path / "table.csv", index=False)
-    assert select(tmp_path / "table.csv", "--repeat", value) == 2
-    assert "--repeat: must be a whole number of at least 1" in capsys.readouterr().err

@@ -10,14 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from cli_helpers import N_FEATURES, N_ROWS, make_frame, select
-from report_helpers import (
-    FACTS,
-    MARKUP,
-    OPTIONS,
-    TEN_LONG_NAMES,
-    make_result,
-    write,
-)
+from report_helpers import FACTS, MARKUP, OPTIONS, TEN_LONG_NAMES, make_result, write
 
 import skproj
 from skproj.cli import _inputs, _select, main

@@ -74,27 +74,6 @@ def test_killed_run_goes_on_where_it_was(data, result, tmp_path, monkeypatch, ca
     assert results(out) == results(result)
 
 
-@pytest.mark.filterwarnings("default:the radius")
-def test_warnings_of_finished_steps_are_given_again(
-    data, tmp_path, monkeypatch, capsys
-):
-    find_radius = _selection.find_radius
-
-    def doubtful(*args):
-        warnings.warn("the radius is doubtful", UserWarning, stacklevel=2)
-        return find_radius(*args)
-
-    out = tmp_path / "out"
-    with monkeypatch.context() as patch:
-        patch.setattr(_selection, "find_radius", doubtful)
-        patch.setattr(_selection, "measure_stability", interrupt)
-        assert select(data, "--eta", "0.1", "--out", out) == 130
-    sentence = "skproj: warning: the radius is doubtful\n"
-    assert capsys.readouterr().err.count(sentence) == 1
-    assert select(data, "--eta", "0.1", "--out", out, "--resume") == 0
-    assert capsys.readouterr().err.count(sentence) == 1
-
-
 @pytest.mark.filterwarnings("default:Precision is ill-defined")
 @pytest.mark.parametrize("step", ["judge", "measure_stability", "predict_baseline"])
 def test_warnings_are_those_of_an_uninterrupted_run(

@@ -1,6 +1,5 @@
 """skproj select: tables, results and report."""
 
-import gzip
 import os
 import re
 
@@ -15,6 +14,7 @@ from cli_helpers import (
     read_features,
     select,
     selected,
+    write,
 )
 from scipy import sparse
 
@@ -76,11 +76,8 @@ def test_kinds_of_tables_give_the_same_selection(kind, result, tmp_path):
     frame = make_frame()
     path = tmp_path / f"table.{kind if kind != 'layer' else 'h5ad'}"
     arguments = []
-    if kind == "tsv.gz":
-        with gzip.open(path, "wt") as file:
-            frame.to_csv(file, sep="\t", index=False)
-    elif kind == "parquet":
-        frame.to_parquet(path)
+    if kind in ("tsv.gz", "parquet"):
+        write(frame, path)
     else:
         X = frame.drop(columns="kind").to_numpy()
         obs = pd.DataFrame({"kind": frame["kind"].to_numpy(dtype=object)})
@@ -105,42 +102,24 @@ def test_kinds_of_tables_give_the_same_selection(kind, result, tmp_path):
         assert predicted.index[1] == "cell1"
 
 
-def test_names_of_rows_come_from_a_column(result, tmp_path):
-    frame = make_frame()
-    frame.insert(0, "sample", [f"s{i}" for i in range(N_ROWS)])
-    path, out = tmp_path / "named.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
-    assert select(path, "--index", "sample", "--out", out) == 0
-    assert selected(out) == selected(result)
+@pytest.mark.parametrize("write", ["a column", "numbers", "names", "R"])
+def test_names_of_rows_are_no_feature(write, result, tmp_path, capsys):
+    """Of a column without a name, also if its place in the header is left out, as by R.
 
-
-def test_header_without_the_column_of_row_names(result, tmp_path):
-    """As R writes tables."""
-    frame = make_frame()
-    frame.index = [f"s{i}" for i in range(N_ROWS)]
-    path, out = tmp_path / "r.csv", tmp_path / "out"
-    text = frame.to_csv()
-    path.write_text(text.removeprefix(","))
-    assert select(path, "--out", out) == 0
-    assert selected(out) == selected(result)
-
-
-@pytest.mark.parametrize("write", ["pandas", "R"])
-def test_first_column_without_a_name_has_the_names_of_the_rows(
-    write, result, tmp_path, capsys
-):
-    """It is no feature, though it tells the classes apart in sorted tables."""
-    frame = make_frame()
-    if write == "R":
-        frame.index = [f"s{i}" for i in range(N_ROWS)]
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path)
-    assert select(path, "--out", out) == 0
+    They tell the classes apart in sorted tables, and keep their zeros.
+    """
+    frame, path, out = make_frame(), tmp_path / "table.csv", tmp_path / "out"
+    if write != "numbers":
+        frame.index = [f"{i:03}" for i in range(N_ROWS)]
+    index = ["--index", "sample"] if write == "a column" else []
+    text = frame.to_csv(index_label=index[1:] or None)
+    path.write_text(text.removeprefix(",") if write == "R" else text)
+    assert select(path, *index, "--out", out) == 0
     assert "90 rows, 8 features" in capsys.readouterr().out
     assert selected(out) == selected(result)
-    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
+    assert main(["apply", str(out / "model.skops"), str(path), *index]) == 0
     first = capsys.readouterr().out.splitlines()[1]
-    assert first.startswith("s0," if write == "R" else "0,")
+    assert first.startswith("0," if write == "numbers" else "000,")
 
 
 @pytest.mark.filterwarnings("always:the target 'kind' has values that differ only")
@@ -151,11 +130,7 @@ def test_labels_keep_their_zeros(suffix, tmp_path, capsys):
     frame = make_frame()
     frame["kind"] = frame["kind"].map(codes)
     path, out = tmp_path / f"table.{suffix}", tmp_path / "out"
-    if suffix == "parquet":
-        frame.to_parquet(path)
-    else:
-        frame.to_csv(path, index=False, sep="\t" if "tsv" in suffix else ",")
-    assert select(path, "--out", out) == 0
+    assert select(write(frame, path), "--out", out) == 0
     told = capsys.readouterr()
     assert "3 classes of 30 to 30 rows: '0020', '01', '1'" in told.out
     assert "which are kept apart: '01', '1'" in told.err
@@ -165,33 +140,15 @@ def test_labels_keep_their_zeros(suffix, tmp_path, capsys):
     assert np.mean(predicted == frame["kind"]) > 0.9
 
 
-def test_labels_that_are_numbers_stay_numbers(tmp_path, capsys):
+def test_labels_that_are_numbers_stay_numbers(capsys):
     frame = make_frame()
     for labels, shown in (([10, 2, 0], "0, 2, 10"), ([1.0, -1.0, 0.5], "-1 to 1")):
         frame["kind"] = np.array(labels)[np.arange(N_ROWS) % 3]
-        frame.to_csv(tmp_path / "table.csv", index=False)
-        assert select(tmp_path / "table.csv") == 0
+        assert select(frame) == 0
         assert shown in capsys.readouterr().out
     frame["kind"] = [f"{i:03}" for i in range(N_ROWS)]  # of a regression
-    frame.to_csv(tmp_path / "table.csv", index=False)
-    options = ["--task", "regression", "--eta", "1"]
-    assert select(tmp_path / "table.csv", *options) == 0
+    assert select(frame, "--task", "regression", "--eta", "1") == 0
     assert "regression, from 0 to 89" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("place", ["--index", "unnamed", "R"])
-def test_names_of_rows_keep_their_zeros(place, result, tmp_path, capsys):
-    frame = make_frame().drop(columns="kind")
-    frame.index = [f"{i:03}" for i in range(N_ROWS)]
-    path, index = tmp_path / "new.csv", []
-    if place == "--index":
-        frame.index.name = "sample"
-        index = ["--index", "sample"]
-    text = frame.to_csv()
-    path.write_text(text.removeprefix(",") if place == "R" else text)
-    assert main(["apply", str(result / "model.skops"), str(path), *index]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(",")[0] for line in lines[1:]] == frame.index.tolist()
 
 
 def test_names_may_be_anything_but_empty(result, tmp_path, capsys):
@@ -208,9 +165,7 @@ def test_regression(tmp_path, capsys):
     frame = make_frame().drop(columns="kind")
     noise = np.random.default_rng(1).normal(scale=0.1, size=N_ROWS)
     frame["size"] = 5000 + 300 * (frame["gene2"] + noise)
-    path = tmp_path / "numbers.csv"
-    frame.to_csv(path, index=False)
-    assert select(path, "--out", tmp_path / "out", target="size") == 0
+    assert select(frame, "--out", tmp_path / "out", target="size") == 0
     assert "regression" in capsys.readouterr().out
     assert read_features(tmp_path / "out")[0]["feature"] == "gene2"
     model = persistence.load(tmp_path / "out" / "model.skops")
@@ -222,8 +177,7 @@ def test_autoencoder(task, tmp_path, capsys):
     frame = make_frame(n_classes=2)
     if task == "regression":
         frame["kind"] = frame["gene0"] * 3.0
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
+    path, out = write(frame, tmp_path / "table.csv"), tmp_path / "out"
     arguments = ["--method", "autoencoder", "--eta", "4", "--out", out]
     assert select(path, *arguments) == 0
     assert "Radius eta = 4:" in capsys.readouterr().out
@@ -241,10 +195,8 @@ def test_autoencoder(task, tmp_path, capsys):
         assert sum(map(float, numbers[1:])) == pytest.approx(1.0)
 
 
-def test_selection_of_all_features_is_pointed_out(tmp_path, capsys):
-    path = tmp_path / "table.csv"
-    make_frame()[["gene0", "gene1", "kind"]].to_csv(path, index=False)
-    assert select(path, "--eta", "50") == 0
+def test_selection_of_all_features_is_pointed_out(capsys):
+    assert select(make_frame()[["gene0", "gene1", "kind"]], "--eta", "50") == 0
     assert "a smaller --keep-gain" in capsys.readouterr().out
 
 

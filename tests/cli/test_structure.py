@@ -7,7 +7,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import N_ROWS, make_frame, read_features, select, selected
+from cli_helpers import N_ROWS, make_frame, read_features, select, selected, write
 from scipy import sparse
 
 from skproj import persistence
@@ -37,8 +37,7 @@ def make_cities():
 @pytest.mark.parametrize("impute", ["median", "indicator"])
 @pytest.mark.parametrize("method", ["selector", "autoencoder"])
 def test_values_of_a_category_are_selected_together(method, impute, tmp_path):
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    make_cities().to_csv(path, index=False)
+    path, out = write(make_cities(), tmp_path / "table.csv"), tmp_path / "out"
     arguments = ["--method", method, "--encode", "onehot", "--impute", impute]
     arguments += ["--keep-gain", "one-standard-error", "--stability", "2", "--out", out]
     assert select(path, *arguments) == 0
@@ -142,23 +141,21 @@ def test_features_of_one_name(other, tmp_path, capsys):
     frame.loc[:9, "city"] = "size_big" if other == "city_size" else "b_big"
     if other not in frame:
         frame[other] = frame["gene0"]
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
-    assert select(path, "--encode", "onehot", "--out", out) == 2
+    out = tmp_path / "out"
+    assert select(frame, "--encode", "onehot", "--out", out) == 2
     captured = capsys.readouterr()
     assert "is made of the columns 'city" in captured.err
     assert "'city' and " in captured.err or f"{other!r} and 'city'" in captured.err
     assert "Searching" not in captured.out
-    assert select(path, "--encode", "onehot", "--drop", other, "--out", out) == 0
+    assert select(frame, "--encode", "onehot", "--drop", other, "--out", out) == 0
 
 
 @pytest.mark.parametrize("method", ["selector", "autoencoder"])
 def test_columns_that_are_always_kept(method, tmp_path, capsys):
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    make_frame().to_csv(path, index=False)
+    out = tmp_path / "out"
     arguments = ["--always-keep", "gene5", "gene6", "--stability", "2"]
     arguments += ["--keep-gain", "one-standard-error", "--method", method, "--out", out]
-    assert select(path, *arguments) == 0
+    assert select(make_frame(), *arguments) == 0
     assert "Always in the model: 'gene5', 'gene6'." in capsys.readouterr().out
     assert {"gene0", "gene5", "gene6"} <= selected(out)
     assert len(selected(out)) < 8
@@ -167,11 +164,10 @@ def test_columns_that_are_always_kept(method, tmp_path, capsys):
 
 
 def test_always_kept_with_gaps_and_categories(tmp_path):
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    make_cities().to_csv(path, index=False)
+    out = tmp_path / "out"
     arguments = ["--always-keep", "gene3", "city_size", "--encode", "onehot"]
     arguments += ["--impute", "indicator", "--out", out]
-    assert select(path, *arguments) == 0
+    assert select(make_cities(), *arguments) == 0
     sizes = {"city_size_big", "city_size_small", "city_size_tiny"}
     assert {"gene3", *sizes} <= selected(out)
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import select, selected
+from cli_helpers import select, selected, write
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skproj import persistence
@@ -106,23 +106,16 @@ def test_times_of_other_tables(kind, outcome, tmp_path):
     path, out = tmp_path / "table.csv", tmp_path / "out"
     if kind == "truth":
         frame["died"] = frame["died"].astype(bool)
-        frame.to_csv(path, index=False)
     elif kind == "codes of R":
         frame["died"] += 1
-        frame.to_csv(path, index=False)
     elif kind == "labels":
         frame.index = [f"row{i}" for i in range(len(frame))]
-        labels = tmp_path / "labels.csv"
-        frame[["time", "died"]].to_csv(labels)
-        frame.drop(columns=["time", "died"]).to_csv(path)
+        labels = write(frame[["time", "died"]], tmp_path / "labels.csv", index=True)
+        frame = frame.drop(columns=["time", "died"])
         arguments += ["--labels", labels]
     else:
-        anndata = pytest.importorskip("anndata")
-        path = tmp_path / "table.h5ad"
-        obs = frame[["time", "died"]].set_axis(frame.index.astype(str))
-        genes = frame.drop(columns=["time", "died"])
-        var = pd.DataFrame(index=genes.columns)
-        anndata.AnnData(genes.to_numpy(), obs=obs, var=var).write_h5ad(path)
+        path = path.with_suffix(".h5ad")
+    write(frame, path, index=kind == "labels")
     assert select(path, *arguments, "--out", out, target="time") == 0
     assert selected(out) == selected(outcome)
 
@@ -153,23 +146,20 @@ def test_network(trial, tmp_path, capsys):
 def test_groups_and_stability(trial, tmp_path):
     frame = make_trial()
     frame["patient"] = np.arange(len(frame)) // 2
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
+    out = tmp_path / "out"
     arguments = [*TIMES, "--groups", "patient", "--stability", "4", "--out", out]
-    assert select(path, *arguments, target="time") == 0
+    assert select(frame, *arguments, target="time") == 0
     report = json.loads((out / "report.json").read_text("utf-8"))
     assert report["features"][0]["frequency"] == 1.0
 
 
-def test_random_times_are_not_predicted(tmp_path, capsys):
+def test_random_times_are_not_predicted(capsys):
     silent = 0
     for seed in range(5):
         frame = make_trial(seed)
         order = np.random.default_rng(seed).permutation(len(frame))
         frame[["time", "died"]] = frame[["time", "died"]].to_numpy()[order]
-        path = tmp_path / "random.csv"
-        frame.to_csv(path, index=False)
-        if select(path, *TIMES, target="time") == 0:
+        if select(frame, *TIMES, target="time") == 0:
             silent += "Nothing predicts 'time'" in capsys.readouterr().out
         else:
             silent += "no feature was selected" in capsys.readouterr().err
@@ -236,49 +226,36 @@ def test_error_of_the_concordance_is_that_of_repeated_samples():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("changes", "arguments", "message"),
     [
-        (["--event", "time"], "column 'time' is both --event and --target."),
-        (["--event", "dead"], "has no column 'dead'; did you mean 'died'?"),
-        (["--event", "gene0"], "of --event must be booleans, 0 and 1, or 1 (cens"),
-        ([*TIMES, "--scoring", "r2"], "--scoring r2 is not for survival times"),
-        ([*TIMES, "--task", "regression"], "--task regression is not for survival"),
-        ([*TIMES, "--class-weight", "balanced"], "--class-weight balanced is not for"),
-        ([*TIMES, "--threshold", "f1"], "--threshold is for a target of two classes"),
-        ([*TIMES, "--cv", "50"], "events only, and 50 folds need 134"),
+        ({}, ["--event", "time"], "column 'time' is both --event and --target."),
+        ({}, ["--event", "dead"], "has no column 'dead'; did you mean 'died'?"),
+        ({}, ["--event", "gene0"], "of --event must be booleans, 0 and 1, or 1 (cens"),
+        ({}, ["--scoring", "r2"], "--scoring r2 is not for survival times"),
+        ({}, ["--task", "regression"], "--task regression is not for survival"),
+        ({}, ["--class-weight", "balanced"], "--class-weight balanced is not for"),
+        ({}, ["--threshold", "f1"], "--threshold is for a target of two classes"),
+        ({}, ["--cv", "50"], "events only, and 50 folds need 134"),
+        ({"time": -1.0}, [], "the target 'time' has a negative time: -1."),
+        ({"time": np.nan}, [], "the target 'time' is missing in 160 of 160 rows"),
+        ({"time": "soon"}, [], "the target 'time' is not a number, as --event needs."),
+        ({"time": 3.0}, [], "the target 'time' has one value only"),
+        ({"died": np.nan}, [], "the column 'died' is missing in 160 of 160 rows"),
+        ({"died": 0}, [], "has 0 events only"),
+        ({"died": [0, 1, 2, 1] * 40}, [], "2 (event), got [0.0, 1.0, 2.0]."),
+        ({"died": 3}, [], "or 1 (censored) and 2 (event), got '3'."),
     ],
 )
-def test_what_is_refused(arguments, message, trial, capsys):
-    assert select(trial, *arguments, target="time") == 2
+def test_what_is_refused(changes, arguments, message, capsys):
+    frame = make_trial().assign(**changes)
+    assert select(frame, *TIMES, *arguments, target="time") == 2
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("column", "values", "message"),
-    [
-        ("time", -1.0, "the target 'time' has a negative time: -1."),
-        ("time", np.nan, "the target 'time' is missing in 160 of 160 rows"),
-        ("time", "soon", "the target 'time' is not a number, as --event needs."),
-        ("time", 3.0, "the target 'time' has one value only"),
-        ("died", np.nan, "the column 'died' is missing in 160 of 160 rows"),
-        ("died", 0, "has 0 events only"),
-        ("died", [0, 1, 2, 1] * 40, "2 (event), got [0.0, 1.0, 2.0]."),
-        ("died", 3, "or 1 (censored) and 2 (event), got '3'."),
-    ],
-)
-def test_times_that_are_refused(column, values, message, tmp_path, capsys):
-    path = tmp_path / "table.csv"
-    make_trial().assign(**{column: values}).to_csv(path, index=False)
-    assert select(path, *TIMES, target="time") == 2
-    assert message in capsys.readouterr().err
-
-
-def test_copies_of_the_target_are_suspected(tmp_path, capsys):
+def test_copies_of_the_target_are_suspected(capsys):
     frame = make_trial()
     frame["days"], frame["dead"] = 365.0 * frame["time"], 1 - frame["died"]
-    path = tmp_path / "table.csv"
-    frame.to_csv(path, index=False)
-    assert select(path, *TIMES, "--drop-suspects", target="time") == 0
+    assert select(frame, *TIMES, "--drop-suspects", target="time") == 0
     assert "Suspected leaks were left out: " in (printed := capsys.readouterr().out)
     for name in ("days", "dead"):
         assert repr(name) in printed

@@ -17,10 +17,8 @@ from cli_helpers import (
 from skproj.cli._suspects import count_equal_rows, suspect_columns
 
 
-def run(frame, tmp_path, capsys, *arguments):
-    path = tmp_path / "table.csv"
-    frame.to_csv(path, index=False)
-    assert select(path, *arguments) == 0
+def run(frame, capsys, *arguments):
+    assert select(frame, *arguments) == 0
     return capsys.readouterr().out
 
 
@@ -41,11 +39,11 @@ def test_leaks_are_named_and_left_out_when_asked(name, tmp_path, capsys):
     values, reason = LEAKS[name]
     frame = make_frame().sample(frac=1.0, random_state=1)
     frame[name] = np.asarray(values) if name in ("number", "id") else values
-    printed = run(frame, tmp_path, capsys)
+    printed = run(frame, capsys)
     assert f"Suspected leaks, which --drop-suspects leaves out: {name!r}" in printed
     assert reason in printed
     out = tmp_path / "out"
-    printed = run(frame, tmp_path, capsys, "--drop-suspects", "--out", out)
+    printed = run(frame, capsys, "--drop-suspects", "--out", out)
     assert f"Suspected leaks were left out: {name!r}." in printed
     assert name not in {row["feature"] for row in read_features(out)}
     assert {"gene0", "gene1"} <= selected(out)
@@ -68,12 +66,10 @@ def test_columns_that_predict_well_are_not_suspects():
     assert suspect_columns(X, y, list("abcdefgh"), classifies=True) == {}
 
 
-def test_sorted_and_equal_rows_are_pointed_out(tmp_path, capsys):
+def test_sorted_and_equal_rows_are_pointed_out(capsys):
     frame = make_frame()
-    assert "sorted by class" not in run(frame, tmp_path, capsys)
-    printed = run(
-        pd.concat([frame, frame.iloc[:4]]).sort_values("kind"), tmp_path, capsys
-    )
+    assert "sorted by class" not in run(frame, capsys)
+    printed = run(pd.concat([frame, frame.iloc[:4]]).sort_values("kind"), capsys)
     assert "The rows are sorted by class" in printed
     assert "4 rows are equal to an earlier row" in printed
 
@@ -83,27 +79,27 @@ def test_equal_rows_of_few_columns_are_chance():
     assert count_equal_rows(np.zeros((10, 6))) == 9
 
 
-def test_repeated_owners_ask_for_groups(tmp_path, capsys):
+def test_repeated_owners_ask_for_groups(capsys):
     frame = make_frame().assign(patient=[f"p{i // 6}" for i in range(N_ROWS)])
-    printed = run(frame, tmp_path, capsys, "--drop", "patient")
+    printed = run(frame, capsys, "--drop", "patient")
     assert "--groups patient keeps them on one side" in printed
     assert "The names of the rows repeat: 15 names for 90 rows" in run(
-        frame, tmp_path, capsys, "--id", "patient"
+        frame, capsys, "--id", "patient"
     )
-    assert "--groups" not in run(frame, tmp_path, capsys, "--groups", "patient")
+    assert "--groups" not in run(frame, capsys, "--groups", "patient")
 
 
 @pytest.mark.parametrize(("n_owners", "folds"), [(7, ""), (3, " --cv 2")])
-def test_groups_that_are_suggested_work(n_owners, folds, tmp_path, capsys):
+def test_groups_that_are_suggested_work(n_owners, folds, capsys):
     """The option is typed as it is, also for names with spaces."""
     frame = make_frame().assign(**{"Patient ID": np.arange(N_ROWS) // 3 % n_owners})
     drop = ["--drop", "Patient ID", "--eta", 1, "--cv", 5]
-    printed = run(frame, tmp_path, capsys, *drop)
+    printed = run(frame, capsys, *drop)
     suggested = f"--groups 'Patient ID'{folds} keeps them on one side"
     assert suggested in printed
     arguments = shlex.split(suggested.partition(" keeps")[0])
-    assert "Several rows share" not in run(frame, tmp_path, capsys, *drop, *arguments)
-    named = run(frame, tmp_path, capsys, "--index", "Patient ID", "--eta", 1)
+    assert "Several rows share" not in run(frame, capsys, *drop, *arguments)
+    named = run(frame, capsys, "--index", "Patient ID", "--eta", 1)
     assert "--groups 'Patient ID' in place of --index keeps them" in named
 
 
@@ -114,8 +110,8 @@ def make_counts(**changes):
     return frame.assign(kind=make_frame()["kind"], **changes)
 
 
-def test_raw_counts_are_named(tmp_path, capsys):
-    printed = run(make_counts(), tmp_path, capsys, "--eta", "1")
+def test_raw_counts_are_named(capsys):
+    printed = run(make_counts(), capsys, "--eta", "1")
     assert "The features look like raw counts: whole numbers up to " in printed
     assert "bring the rows to the same total and take logarithms first" in printed
 
@@ -131,8 +127,8 @@ def test_raw_counts_are_named(tmp_path, capsys):
     ],
     ids=["fractions", "negative", "few columns", "codes", "measured"],
 )
-def test_other_numbers_are_no_raw_counts(frame, tmp_path, capsys):
-    assert "raw counts" not in run(frame, tmp_path, capsys, "--eta", "1")
+def test_other_numbers_are_no_raw_counts(frame, capsys):
+    assert "raw counts" not in run(frame, capsys, "--eta", "1")
 
 
 @pytest.mark.parametrize("code", [-999, 9999, -9])

@@ -51,14 +51,9 @@ def test_missing_file_fails_before_the_libraries_are_imported(arguments):
     assert modules.isdisjoint({*HEAVY, "numpy"})
 
 
-def test_folder_in_place_of_a_file_gets_one_line(tmp_path, capsys):
-    assert main(["info", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"skproj: error: {tmp_path} is a folder.\n"
-
-
-def test_info_of_a_model_answers_at_once(result):
-    for model in ([result / "model.skops"], []):
-        code, modules = run_apart("info", *model)
+def test_help_and_info_answer_at_once(result):
+    for arguments in (["info", result / "model.skops"], ["info"], ["--help"]):
+        code, modules = run_apart(*arguments)
         assert code == 0
         assert modules.isdisjoint(HEAVY)
 
@@ -193,13 +188,11 @@ def test_names_cannot_move_the_cursor(tmp_path, capsys):
     frame = make_frame().rename(columns={"gene0": "two\nlines", "gene1": "\x1b[2Jgone"})
     frame["kind"] = frame["kind"].str.replace("red", "\x1b[31mred\u202e")
     frame["gene2"] = frame["two\nlines"]
-    path, out = tmp_path / "table.csv", tmp_path / "out"
-    frame.to_csv(path, index=False)
-    assert select(path, "--eta", "1", "--out", out) == 0
+    out = tmp_path / "out"
+    assert select(frame, "--eta", "1", "--out", out) == 0
     assert main(["export", "panel", str(out), "--out", str(tmp_path / "panel")]) == 0
-    assert select(path, "--task", "regression") == 2
-    frame.assign(**{"\x1b[2Jgone": np.inf}).to_csv(path, index=False)
-    assert select(path) == 2
+    assert select(frame, "--task", "regression") == 2
+    assert select(frame.assign(**{"\x1b[2Jgone": np.inf})) == 2
     captured = capsys.readouterr()
     printed = captured.out + captured.err
     assert "\x1b" not in printed

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import N_ROWS, make_frame, select
+from cli_helpers import select
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import (
@@ -127,17 +127,3 @@ def test_calibration_moves_the_threshold():
     odds = told / (1.0 - told)
     calibrated = odds**0.4 / (1.0 + odds**0.4)
     np.testing.assert_array_equal(calibrated >= found.value, told >= plain.value)
-
-
-@pytest.mark.parametrize("target", ["kind", "size"])
-def test_threshold_needs_two_classes(target, tmp_path, capsys):
-    path = tmp_path / "table.csv"
-    make_frame().assign(size=np.arange(N_ROWS) / 7).drop(
-        columns="size" if target == "kind" else "kind"
-    ).to_csv(path, index=False)
-    assert select(path, "--threshold", "f1", target=target) == 2
-    what = "has 3 classes" if target == "kind" else "is a number"
-    assert capsys.readouterr().err == (
-        f"skproj: error: --threshold is for a target of two classes, and '{target}' "
-        f"{what}.\n"
-    )

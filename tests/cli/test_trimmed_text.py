@@ -2,11 +2,10 @@
 
 import warnings
 
-import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import make_frame, select, selected
+from cli_helpers import make_frame, select, selected, write
 
 from skproj.cli import main
 from skproj.cli._arguments import make_parser
@@ -46,19 +45,6 @@ def options_of(path, *arguments):
     return make_parser().parse_args([*command, *arguments])
 
 
-def write(frame, path):
-    if path.suffix in (".h5ad", ".zarr"):
-        features = [name for name in frame if name.startswith("gene")]
-        adata = anndata.AnnData(frame[features], obs=frame.drop(columns=features))
-        getattr(adata, f"write_{path.suffix[1:]}")(path)
-    elif path.suffix == ".parquet":
-        frame.to_parquet(path)
-    elif path.suffix == ".xlsx":
-        frame.to_excel(path)
-    else:
-        frame.to_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
-
-
 KINDS = ["csv", "xlsx", "parquet", "h5ad", "zarr", "backed parquet", "backed h5ad"]
 
 
@@ -67,7 +53,7 @@ KINDS = ["csv", "xlsx", "parquet", "h5ad", "zarr", "backed parquet", "backed h5a
 def test_text_is_trimmed_in_files_of_all_kinds(kind, tmp_path):
     """In targets, groups, names of rows and of columns; a warning says it once."""
     path = tmp_path / f"table.{kind.split()[-1]}"
-    write(make_spoiled(), path)
+    write(make_spoiled(), path, index=True)
     backed = Backing(None, False) if kind.startswith("backed") else None
     index = "sample" if path.suffix in (".csv", ".xlsx", ".parquet") else None
     options = {"target": "kind", "groups": "patient", "index": index, "backed": backed}
@@ -91,7 +77,7 @@ def test_text_is_trimmed_in_labels(suffix, tmp_path):
     path, labels = tmp_path / "table.csv", tmp_path / f"labels{suffix}"
     frame = make_spoiled()
     frame[[*FEATURES[:1], *FEATURES[2:]]].to_csv(path)
-    write(frame[["kind\xa0", "patient"]].iloc[::-1], labels)
+    write(frame[["kind\xa0", "patient"]].iloc[::-1], labels, index=True)
     with pytest.warns(UserWarning, match="text was trimmed"):
         table = read_table(
             ReadOptions(
@@ -107,7 +93,7 @@ def test_text_is_trimmed_in_labels(suffix, tmp_path):
 def test_words_that_look_the_same_are_one_class(suffix, tmp_path):
     frame = make_frame()
     frame["kind"] = [SAME_WORDS[i % 6] if i % 2 else "red" for i in range(90)]
-    write(frame, tmp_path / f"table{suffix}")
+    write(frame, tmp_path / f"table{suffix}", index=True)
     with pytest.warns(UserWarning, match="text was trimmed, in the columns 'kind'"):
         table = read_table(ReadOptions(tmp_path / f"table{suffix}", target="kind"))
     assert set(table.labels("kind")) == {"red", "ros\xe9"}
@@ -115,7 +101,7 @@ def test_words_that_look_the_same_are_one_class(suffix, tmp_path):
 
 def test_clean_text_is_not_mentioned(tmp_path):
     for suffix in (".csv", ".xlsx", ".parquet", ".h5ad"):
-        write(make_clean(), tmp_path / f"table{suffix}")
+        write(make_clean(), tmp_path / f"table{suffix}", index=True)
         options = ReadOptions(tmp_path / f"table{suffix}", target="kind")
         read_table(options)  # warnings are errors
 
@@ -136,7 +122,7 @@ def test_classes_and_patients_that_differ_in_case_get_a_remark(tmp_path, capsys)
 def test_columns_that_are_equal_without_spaces_are_refused(tmp_path, capsys):
     frame = make_frame().rename(columns={"gene1": "gene0 "})
     for suffix in (".csv", ".parquet"):
-        write(frame.set_index("gene3"), tmp_path / f"table{suffix}")
+        write(frame.set_index("gene3"), tmp_path / f"table{suffix}", index=True)
         assert select(tmp_path / f"table{suffix}") == 2
         assert "several columns of the same name: 'gene0'" in capsys.readouterr().err
 

@@ -158,12 +158,7 @@ def test_no_dispersion_gives_poisson_counts(equal_libraries):
 def test_genes_are_correlated_within_blocks_only(equal_libraries, monkeypatch):
     monkeypatch.setattr(_omics, "MEDIAN_COUNT", 1e4)
     omics = make_omics(
-        3000,
-        60,
-        n_markers=0,
-        dispersion=0.1,
-        block_correlation=0.6,
-        random_state=0,
+        3000, 60, n_markers=0, dispersion=0.1, block_correlation=0.6, random_state=0
     )
     correlation = log_correlation(omics.data)
     same = (omics.block[:, np.newaxis] == omics.block) & (omics.block >= 0)
@@ -204,12 +199,7 @@ def test_batches_shift_the_genes(strength, equal_libraries, no_blocks, monkeypat
 @pytest.mark.parametrize(("confounding", "agreement"), [(0.0, 1 / 3), (0.5, 2 / 3)])
 def test_batches_may_follow_the_classes(confounding, agreement):
     omics = make_omics(
-        6000,
-        5,
-        n_markers=0,
-        n_batches=3,
-        batch_confounding=confounding,
-        random_state=0,
+        6000, 5, n_markers=0, n_batches=3, batch_confounding=confounding, random_state=0
     )
     assert abs(np.mean(omics.batch == omics.target) - agreement) < 0.03
 

@@ -3,7 +3,7 @@
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
-from display_helpers import CANCER, DIGIT_LABELS, DIGITS, FLOWERS
+from display_helpers import CANCER, DIGITS, FLOWERS
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -13,7 +13,6 @@ from skproj import (
     GroupSparseNMF,
     ProjectionFeatureSelector,
     ProjectionFeatureSelectorCV,
-    SparseMLPClassifier,
     SparseSupervisedAutoencoder,
     SparseSupervisedAutoencoderCV,
 )
@@ -46,14 +45,6 @@ def autoencoder():
     )
     model = make_pipeline(StandardScaler().set_output(transform="pandas"), network)
     return model.fit(CANCER.data, CANCER.target_names[CANCER.target])
-
-
-@pytest.fixture(scope="session")
-def mlp():
-    network = SparseMLPClassifier(
-        (16,), target_sparsity=0.8, max_epochs=5, sparsity_tol=0.05, random_state=0
-    )
-    return make_pipeline(StandardScaler(), network).fit(DIGITS, DIGIT_LABELS)
 
 
 @pytest.fixture(scope="session")

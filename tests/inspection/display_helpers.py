@@ -3,7 +3,7 @@
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 
 CANCER = load_breast_cancer(as_frame=True)
-DIGITS, DIGIT_LABELS = (part[::6] for part in load_digits(return_X_y=True))
+DIGITS = load_digits().data[::6]
 FLOWERS = load_iris(return_X_y=True)
 
 

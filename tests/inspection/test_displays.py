@@ -29,8 +29,6 @@ from skproj.inspection import (
     WeightsDisplay,
 )
 
-# All displays
-
 
 def test_import_leaves_out_matplotlib():
     """Who only asks for the numbers, or for help, does not wait for pyplot."""

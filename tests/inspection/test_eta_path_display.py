@@ -3,20 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from display_helpers import (
-    CANCER,
-    DIGITS,
-    FLOWERS,
-    texts,
-    tick_labels,
-)
+from display_helpers import CANCER, DIGITS, FLOWERS, texts, tick_labels
 from sklearn.model_selection import GridSearchCV
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.feature_selection import eta_path
 from skproj.inspection import EtaPathDisplay
-
-# EtaPathDisplay
 
 
 def test_path_of_selector(selector_cv):
@@ -44,37 +36,6 @@ def test_path_of_selector(selector_cv):
     assert texts(display.legend_)[-1] == (
         f"chosen: η = {selector_cv.eta_:.3g}, {n_kept} features"
     )
-
-
-def test_points_of_path_are_models(selector_cv, autoencoder_cv):
-    """What is seen at a point is at hand, or can be fitted."""
-    display = EtaPathDisplay.from_estimator(selector_cv)
-    assert display.params == [
-        {"eta": eta, "l2_reg": selector_cv.l2_reg_} for eta in selector_cv.etas_
-    ]
-    for i in set(range(8)) - {display.chosen_index}:
-        coef = selector_cv.path_.coefs[i]
-        assert coef.any(axis=0).sum() == display.n_features[i]
-
-
-def test_path_of_autoencoder(autoencoder_cv):
-    """Of several noises the chosen ones are drawn; all features are at infinity."""
-    network = autoencoder_cv[-1]
-    display = EtaPathDisplay.from_estimator(autoencoder_cv)
-    order = np.argsort(network.etas_)
-    np.testing.assert_array_equal(display.etas, network.etas_[order])
-    np.testing.assert_array_equal(display.n_features, network.n_features_path_[order])
-    assert display.params[display.chosen_index] == {
-        "eta": network.eta_,
-        "final_noise": network.final_noise_,
-    }
-    assert display.mean_scores[display.chosen_index] == network.best_score_
-    assert display.ax_.get_ylabel() == "Negative log loss"
-    assert np.isinf(display.etas[-1])
-    x = display.line_.get_xdata()
-    assert np.isfinite(x).all()
-    assert x[-1] > x[-2]
-    assert "η = ∞" in [text.get_text() for text in display.ax_.texts]
 
 
 @pytest.mark.parametrize("form", ["search", "dict", "frame"])
@@ -239,6 +200,7 @@ def test_infinite_radius_is_near_the_others(etas):
     """However small these are."""
     display = EtaPathDisplay(etas=etas, mean_scores=[0.1, 0.2, 0.3]).plot()
     assert etas[1] < display.line_.get_xdata()[-1] <= 2 * etas[1]
+    assert "η = ∞" in [text.get_text() for text in display.ax_.texts]
 
 
 def test_path_refuses_what_is_no_search(nmf):

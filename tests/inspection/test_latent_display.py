@@ -2,11 +2,7 @@
 
 import numpy as np
 import pytest
-from display_helpers import (
-    CANCER,
-    FLOWERS,
-    texts,
-)
+from display_helpers import CANCER, FLOWERS, texts
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -16,8 +12,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
 from skproj.inspection import LatentDisplay
-
-# LatentDisplay
 
 
 def test_latent_of_two_classes(autoencoder):

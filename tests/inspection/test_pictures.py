@@ -354,17 +354,23 @@ def test_weights_are_those_of_the_first_layer(name):
     estimator = fitted(name)
     if hasattr(estimator, "coefs_"):
         weights, layers = estimator.coefs_[0].T, estimator.coefs_
+        names, row_name = ["layer 0", "layer 1"], "Hidden neuron"
+    elif hasattr(estimator, "components_"):
+        weights = layers = estimator.components_
+        names, row_name = [f"component {i}" for i in range(len(layers))], "Component"
     else:
-        names = "encoder_weights_", "coef_", "components_"
-        attribute = next(name for name in names if hasattr(estimator, name))
-        weights = getattr(estimator, attribute)
-        layers = weights if attribute == "components_" else [weights]
+        is_network = hasattr(estimator, "encoder_weights_")
+        names = ["encoder_weights_" if is_network else "coef_"]
+        weights = getattr(estimator, names[0])
+        layers, row_name = [weights], "Hidden neuron" if is_network else "Output"
     display = WeightsDisplay.from_estimator(estimator)
     (image,) = display.images_
     assert_array_equal(image.get_array().filled(0.0), weights)
+    assert display.ax_.get_ylabel() == row_name
     n_kept = np.count_nonzero(weights.any(axis=0))
     assert f": {n_kept} of 12 columns" in display.ax_.get_title()
     bars = SparsityDisplay.from_estimator(estimator)
+    assert list(bars.layer_names) == names
     shares = [100 * np.mean(layer == 0.0) for layer in layers]
     assert_allclose([bar.get_width() for bar in bars.bars_zero_], shares)
     assert tick_labels(bars.axis_counts_.yaxis) == [

@@ -8,25 +8,9 @@ from torch import nn
 from skproj.inspection import SparsityDisplay
 from skproj.nn.prune import sparsity_report
 
-# SparsityDisplay
-
 
 def drawn_shares(bars):
     return [bar.get_width() / 100 for bar in bars]
-
-
-def test_sparsity_of_network(mlp):
-    """The shares are those that the network reports of itself."""
-    display = SparsityDisplay.from_estimator(mlp)
-    expected = mlp[-1].layer_sparsities_
-    np.testing.assert_allclose(display.fraction_zeros, expected)
-    np.testing.assert_allclose(drawn_shares(display.bars_zero_), expected)
-    np.testing.assert_allclose(drawn_shares(display.bars_kept_), 1.0 - expected)
-    assert tick_labels(display.ax_.yaxis) == ["layer 0", "layer 1"]
-    n_left = [np.count_nonzero(W) for W in mlp[-1].coefs_]
-    assert tick_labels(display.axis_counts_.yaxis) == [
-        f"{n} of {W.size}" for n, W in zip(n_left, mlp[-1].coefs_, strict=True)
-    ]
 
 
 def test_sparsity_of_report():
@@ -54,10 +38,3 @@ def test_sparsity_of_factors(nmf):
     np.testing.assert_allclose(
         display.fraction_zeros, [np.mean(W == 0.0), np.mean(H == 0.0)]
     )
-
-
-def test_sparsity_of_autoencoder(autoencoder):
-    """The first layer has as many zero columns as there are removed features."""
-    display = SparsityDisplay.from_estimator(autoencoder)
-    assert list(display.layer_names) == ["encoder_weights_"]
-    np.testing.assert_allclose(display.fraction_zeros, [25 / 30])

@@ -5,12 +5,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from display_helpers import (
-    CANCER,
-    FLOWERS,
-    texts,
-    tick_labels,
-)
+from display_helpers import CANCER, FLOWERS, texts, tick_labels
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import SelectKBest
 from sklearn.pipeline import make_pipeline
@@ -18,8 +13,6 @@ from sklearn.pipeline import make_pipeline
 from skproj import ProjectionFeatureSelector
 from skproj.feature_selection import StabilitySelector
 from skproj.inspection import SupportDisplay
-
-# SupportDisplay
 
 
 def test_support_of_selector(selector_cv):

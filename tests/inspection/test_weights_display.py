@@ -9,8 +9,6 @@ from sklearn.linear_model import LogisticRegression
 from skproj.inspection import WeightsDisplay
 from skproj.projection import projection_bilevel_l1inf_ball
 
-# WeightsDisplay
-
 
 def test_weights_before_and_after():
     """Two images on one scale; zeros, and only they, are masked."""
@@ -32,20 +30,6 @@ def test_weights_before_and_after():
     shown = display.images_[1].get_array().filled(0.0)
     norms = np.linalg.norm(shown, axis=0)
     assert np.all(np.diff(norms) <= 0)
-
-
-def test_weights_of_estimators(autoencoder, mlp, nmf, selector_cv):
-    """The first layer has a row for each neuron and a column for each feature."""
-    for estimator, weights, rows in (
-        (autoencoder, autoencoder[-1].encoder_weights_, "Hidden neuron"),
-        (mlp, mlp[-1].coefs_[0].T, "Hidden neuron"),
-        (nmf, nmf.components_, "Component"),
-        (selector_cv, selector_cv.coef_, "Output"),
-    ):
-        display = WeightsDisplay.from_estimator(estimator)
-        (image,) = display.images_
-        np.testing.assert_array_equal(image.get_array().filled(0.0), weights)
-        assert display.ax_.get_ylabel() == rows
 
 
 def test_weights_of_sparse_coefficients():

@@ -16,12 +16,7 @@ from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import KNNImputer, SimpleImputer
-from sklearn.linear_model import (
-    ElasticNet,
-    LinearRegression,
-    LogisticRegression,
-    Ridge,
-)
+from sklearn.linear_model import ElasticNet, LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (

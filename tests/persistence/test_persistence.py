@@ -14,13 +14,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal, assert_equal
-from persistence_helpers import (
-    CASES,
-    LABELS,
-    QUICK,
-    X,
-    through_file,
-)
+from persistence_helpers import CASES, LABELS, QUICK, X, through_file
 from sklearn.base import BaseEstimator, clone
 from sklearn.callback import ProgressBar
 from sklearn.ensemble import RandomForestClassifier

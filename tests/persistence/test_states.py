@@ -15,9 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skproj
-from skproj import (
-    GroupSparseNMF,
-)
+from skproj import GroupSparseNMF
 from skproj.persistence import _estimators, dump, load
 from skproj.utils._state import VERSION, VersionedState
 
@@ -38,8 +36,7 @@ def documented_attributes(kind):
 
 
 @pytest.mark.parametrize(
-    "kind",
-    sorted({type(CASES[case][0]) for case in OWN}, key=str),
+    "kind", sorted({type(CASES[case][0]) for case in OWN}, key=str)
 )
 def test_fitted_attributes_are_the_documented_ones(kind):
     names = {"n_features_in_", "feature_names_in_", *kind._optional_attributes}

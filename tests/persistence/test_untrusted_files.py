@@ -20,11 +20,7 @@ from scipy import sparse
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
-from skproj import (
-    GroupSparseNMF,
-    ProjectionFeatureSelector,
-    SparseMLPClassifier,
-)
+from skproj import GroupSparseNMF, ProjectionFeatureSelector, SparseMLPClassifier
 from skproj.persistence import _estimators, dump, load
 
 TEXT = {
@@ -146,14 +142,9 @@ def test_a_pickle_is_not_opened(tmp_path):
 def test_a_pickle_in_the_place_of_an_array_is_not_opened(fitted, tmp_path):
     path = tmp_path / "model.skops"
     dump(fitted("selector"), path)
-    content = io.BytesIO()
-    np.save(content, np.array([Payload(tmp_path / "made")]), allow_pickle=True)
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, before in members.items():
-            is_array = name.endswith(".npy")
-            archive.writestr(name, content.getvalue() if is_array else before)
+    content = saved(np.array([Payload(tmp_path / "made")]))
+    arrays = [name for name in members_of(path) if name.endswith(".npy")]
+    rewrite(path, lambda members: members.update(dict.fromkeys(arrays, content)))
     with pytest.raises(ValueError, match=r"model.skops cannot be loaded"):
         load(path)
     assert not (tmp_path / "made").exists()
@@ -272,10 +263,14 @@ def rewrite(path, change, **options):
             archive.writestr(name, content)
 
 
-def of_zeros(size):
+def saved(array):
     content = io.BytesIO()
-    np.save(content, np.zeros(size, dtype=np.uint8))
+    np.save(content, array, allow_pickle=True)
     return content.getvalue()
+
+
+def of_zeros(size):
+    return saved(np.zeros(size, dtype=np.uint8))
 
 
 def array_of(schema):

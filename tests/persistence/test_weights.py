@@ -10,9 +10,7 @@ import torch
 from persistence_helpers import little_memory
 from torch.nn.utils import prune as torch_prune
 
-from skproj import (
-    SparseMLPClassifier,
-)
+from skproj import SparseMLPClassifier
 from skproj.nn import prune
 from skproj.persistence import export_weights, load_weights
 

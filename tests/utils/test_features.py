@@ -126,8 +126,4 @@ def test_parameters_of_some_columns():
     )
     part = of_columns(indexed, np.array([1, 3]))
     assert_array_equal(part.pop("feature_weights"), [2.0, 4.0])
-    assert part == {
-        "always_keep": [1],
-        "never_keep": None,
-        "feature_groups": [[0, 1]],
-    }
+    assert part == {"always_keep": [1], "never_keep": None, "feature_groups": [[0, 1]]}

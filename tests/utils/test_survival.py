@@ -9,11 +9,7 @@ import pyarrow as pa
 import pytest
 from numpy.testing import assert_array_equal
 
-from skproj.utils._survival import (
-    is_survival,
-    read_target,
-    refuse_survival,
-)
+from skproj.utils._survival import is_survival, read_target, refuse_survival
 
 EVENT = np.array([True, False, True, True, False])
 TIME = np.array([0.0, 2.5, 1.0, 4.0, 7.0])
@@ -141,26 +137,17 @@ THREE = {"time": TIME, "event": EVENT, "arm": EVENT}
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (
-            plain(EVENT, TIME, EVENT, names="event,time,arm"),
-            "got the fields 'event'",
-        ),
+        (plain(EVENT, TIME, EVENT, names="event,time,arm"), "got the fields 'event'"),
         (plain(TIME, names="time"), r"y must be a structured array with two fields"),
         (plain(TIME, TIME, names="a,b"), r"got the fields 'a' \(float64\), 'b' \(flo"),
         (plain(EVENT, EVENT, names="a,b"), "got the fields"),
         (plain(EVENT * 1, EVENT + 1, names="a,b"), "got the fields"),
         (plain(EVENT, TIME, names="time,event"), "got the fields"),
-        (
-            plain(EVENT, TIME, names="censored,time"),
-            "got 'censored', which by its",
-        ),
+        (plain(EVENT, TIME, names="censored,time"), "got 'censored', which by its"),
         (plain(TIME, TIME, names="event,time"), r"must be booleans, 0 and 1, or 1 \(c"),
         (plain(EVENT * 2, TIME, names="event,time"), r"got \[0.0, 2.0\]"),
         (plain(EVENT + EVENT * 1.0 + 1, TIME, names="event,time"), r"got \[1.0, 3.0\]"),
-        (
-            plain(EVENT.astype(str), TIME, names="event,time"),
-            "events of y must be",
-        ),
+        (plain(EVENT.astype(str), TIME, names="event,time"), "events of y must be"),
         (plain(EVENT, TIME.astype(str), names="event,time"), "times of y must be numb"),
         (plain(EVENT, EVENT, names="event,time"), "times of y must be numbers"),
         (plain(EVENT, -TIME, names="event,time"), "not negative, got -2.5 in sample 1"),
@@ -168,10 +155,7 @@ THREE = {"time": TIME, "event": EVENT, "arm": EVENT}
         (plain(EVENT, last_is(np.nan), names="event,time"), "got nan in sample 4"),
         (plain(last_is(np.nan), TIME, names="event,time"), "must be booleans, 0 and"),
         (FORMS["as scikit-survival"].reshape(-1, 1), r"shape \(5, 1\)"),
-        (
-            pd.DataFrame(THREE),
-            r"got the fields 'time' \(float64\), 'event' \(bool\)",
-        ),
+        (pd.DataFrame(THREE), r"got the fields 'time' \(float64\), 'event' \(bool\)"),
         ([*PAIRS[:4], (None, 3.0)], "without missing values"),
         ([{"event": True, "time": 1.0}, {"event": True}], "times of y must be numbers"),
         (list(plain(TIME, TIME, TIME, names="a,b,c")), "got the fields"),

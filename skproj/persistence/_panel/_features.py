@@ -65,7 +65,6 @@ class Features:
         return len(self.names)
 
     def take(self, places):
-        """Return some of the features, by a mask or by their places."""
         return Features(*(getattr(self, f.name)[places] for f in fields(self)))
 
     @property
@@ -76,7 +75,6 @@ class Features:
 
 
 def concatenate(parts):
-    """Return the features of all parts, one after the other."""
     if not parts:
         return Features.of_columns([])
     return Features(

@@ -22,7 +22,9 @@ def r_source(panel, reading=None):
     the table of the training was read: more text that stands for a missing value, the
     limits of which half was taken, and the decimal sign.
     """
-    reading = reading or {}
+    reading, classes = reading or {}, panel.classes
+    if set(map(str, classes or ())) == {"False", "True"}:  # text of truth values, too
+        classes = [str(label) == "True" for label in classes]
     rows = feature_rows(panel)
     features = ",\n".join(
         f"  {r_value({**{n: row[n] for n in R_ITEMS if n in row}, 'coefficients': c})}"
@@ -33,7 +35,7 @@ def r_source(panel, reading=None):
         "version": __version__,
         "features": f"list(\n{features}\n)",
         "intercepts": r_value(panel.formula[1].tolist()),
-        "classes": r_value(panel.classes),
+        "classes": r_value(classes),
         "threshold": r_value(panel.model.get("threshold")),
         "missing": r_value(sorted(MISSING.union(reading.get("missing", ())))),
         "below": r_value(list(reading.get("below", ()))),
@@ -104,7 +106,6 @@ def write_workbook(panel, path):
 
 
 def outputs_of(panel, sums, cells):
-    """Return the formulas by the names of their columns, the sums first."""
     if panel.classes is None:
         return {"prediction": sums[0]}
     labels = list(map(literal, panel.classes))
@@ -157,7 +158,6 @@ def is_category(cell, category, fill):
 
 
 def literal(value):
-    """Return a value as a formula has it."""
     if isinstance(value, str):
         return '"' + value.replace('"', '""') + '"'
     if isinstance(value, bool):

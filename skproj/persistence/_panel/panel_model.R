@@ -97,6 +97,7 @@ predict_panel <- function(table) {
     place <- ifelse(score >= threshold$value, wanted, 3 - wanted)
   }
   labels <- format(classes, scientific = FALSE, trim = TRUE, justify = "none")
+  if (is.logical(classes)) labels <- ifelse(classes, "True", "False")
   colnames(probability) <- paste0("probability_", labels)
   data.frame(prediction = classes[place], probability, check.names = FALSE)
 }
