@@ -19,10 +19,10 @@ for each seed, and tested with the others.
 Method. For each seed a dense network is trained (Adam, learning rate 0.001 for MNIST,
 10 epochs, and 0.003 for the digits, 20 epochs). Each method goes on from a copy of it
 for the same number of epochs, 30 for MNIST and 60 for the digits, with Adam, a learning
-rate that decreases from 0.003 to zero, and the same batches. "One shot" prunes the dense network and trains the rest. PAT, the
-pruning-aware training of torchao, keeps the largest weights of the network at each
-step, as many as a cubic ramp says, until half or two thirds of the steps; removed
-weights can return until then.
+rate that decreases from 0.003 to zero, and the same batches. "One shot" prunes the
+dense network and trains the rest. PAT, the pruning-aware training of torchao, keeps the
+largest weights of the network at each step, as many as a cubic ramp says, until half or
+two thirds of the steps; removed weights can return until then.
 
 Tables. Accuracy on the test data in percent: mean and standard error over the seeds.
 The number of zeros in a column is exact; an empty cell was not run, or is out of reach.
