@@ -266,8 +266,8 @@ ABLATION = {
 PEERS = {
     PROJECTED: by_sparsify,
     GRADUAL: by_gradual_magnitude,
-    "torchao's PAT, frozen after half": partial(by_pat, healing_start=0.5),
-    "torchao's PAT, frozen after two thirds": by_pat,
+    "PAT of torchao, frozen after half": partial(by_pat, healing_start=0.5),
+    "PAT of torchao, frozen after two thirds": by_pat,
 }
 TABLES = {"methods": METHODS, "ablation": ABLATION, "peers": PEERS}
 # The share of zeros of the summary, the only one at which some methods run.
