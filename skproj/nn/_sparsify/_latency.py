@@ -19,7 +19,7 @@ def time_ratio(smaller, module, inputs):
 
 @torch.no_grad()
 def share_of_latency(work, module, inputs, latency, largest):
-    """Return the smallest share that makes a network fast enough, by bisection.
+    """Return a share that makes a network fast enough, found by bisection.
 
     How many units each layer loses hardly depends on the weights, so that those before
     the training will do.

@@ -97,8 +97,9 @@ def sparsify_units(
     present number of threads: the median of 20 forward passes of a smaller copy is
     compared with that of the module, whose passes alternate with them. Other programs
     change such a ratio by some hundredths, and so the number of units; a second
-    measurement after the training may be above `latency` by as much. Measure with the
-    batches that matter: small ones gain less.
+    measurement after the training may be above `latency` by as much. A network is not
+    faster with each unit less, because kernels prefer some sizes: multiples of 8 or 16
+    as `round_to` help. Measure with the batches that matter: small ones gain less.
 
     {gradual_reference}
 
