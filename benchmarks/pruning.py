@@ -2,8 +2,12 @@
 
     python benchmarks/pruning.py --networks resnet transformer --results runs.csv
     python benchmarks/pruning.py --mnist mnist_t10k.npz --results runs.csv    # one hour
-    python benchmarks/pruning.py --networks mlp --zeros 0.95 0.98 \
-        --ablation --results ablation.csv --rst doc/benchmarks_ablation.rst
+    python benchmarks/pruning.py --table ablation --networks mlp plain \
+        --zeros 0.98 0.99 --results ablation.csv --rst doc/benchmarks_ablation.rst
+    python benchmarks/pruning.py --table peers --mnist mnist_t10k.npz \
+        --networks mlp plain lenet-300-100-splits --zeros 0.98 0.99 \
+        --seeds 10 11 12 13 14 --results peers.csv \
+        --rst doc/benchmarks_pruning_peers.rst                     # needs torchao
     python benchmarks/pruning.py --results runs.csv --rst doc/benchmarks_pruning.rst \
         --summary-rst doc/benchmarks_pruning_summary.rst --networks    # the tables only
 
@@ -15,9 +19,10 @@ for each seed, and tested with the others.
 Method. For each seed a dense network is trained (Adam, learning rate 0.001 for MNIST,
 10 epochs, and 0.003 for the digits, 20 epochs). Each method goes on from a copy of it
 for the same number of epochs, 30 for MNIST and 60 for the digits, with Adam, a learning
-rate that decreases from 0.003 to zero, and the same batches. "l1 search, equal time"
-divides the epochs among its trainings, a sixth for each; "l1 search" has all of them in
-each training. "One shot" prunes the dense network and trains the rest.
+rate that decreases from 0.003 to zero, and the same batches. "One shot" prunes the
+dense network and trains the rest. PAT, the pruning-aware training of torchao, keeps the
+largest weights of the network at each step, as many as a cubic ramp says, until half or
+two thirds of the steps; removed weights can return until then.
 
 Tables. Accuracy on the test data in percent: mean and standard error over the seeds.
 The number of zeros in a column is exact; an empty cell was not run, or is out of reach.
@@ -35,7 +40,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from _results import (
     append_record,
@@ -44,178 +48,24 @@ from _results import (
     mean_and_error,
     read_records,
 )
+from _small_networks import (
+    Batches,
+    Transformer,
+    load_mnist,
+    load_shuffled_mnist,
+    load_small_images,
+    make_lenet_5,
+    make_lenet_300_100,
+    make_plain_7,
+    make_resnet,
+    make_small_perceptron,
+)
 from _tables import as_markdown, as_rst
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
-from torch import nn
 from torch.nn import functional as F
 
 from skproj.nn import Sparsifier, prune, sparsify
 from skproj.nn._sparsify import _blocks
 from skproj.nn.optim import _removal
-
-# ---------------------------------------------------------------------------
-# Networks
-
-
-def make_lenet_300_100():
-    """Build a multilayer perceptron with 266200 weights."""
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(784, 300),
-        nn.ReLU(),
-        nn.Linear(300, 100),
-        nn.ReLU(),
-        nn.Linear(100, 10),
-    )
-
-
-def make_small_perceptron():
-    """Build a multilayer perceptron with 7400 weights for images of 8 x 8."""
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 10)
-    )
-
-
-def make_lenet_5():
-    """Build two convolutions and three linear layers, 61470 weights."""
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
-        nn.Linear(84, 10),
-    )
-
-
-class Residual(nn.Module):
-    """Two convolutions beside a shortcut."""
-
-    def __init__(self, n_inputs, n_outputs, stride, *, norm_in_shortcut=False):
-        super().__init__()
-        self.first = nn.Conv2d(
-            n_inputs, n_outputs, 3, stride=stride, padding=1, bias=False
-        )
-        self.norm1 = nn.BatchNorm2d(n_outputs)
-        self.second = nn.Conv2d(n_outputs, n_outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(n_outputs)
-        self.shortcut = nn.Identity()
-        if stride > 1:
-            self.shortcut = nn.Conv2d(n_inputs, n_outputs, 1, stride=stride, bias=False)
-            if norm_in_shortcut:
-                norm = nn.BatchNorm2d(n_outputs)
-                self.shortcut = nn.Sequential(self.shortcut, norm)
-
-    def forward(self, X):
-        """Add the two branches."""
-        Z = F.relu(self.norm1(self.first(X)))
-        return F.relu(self.norm2(self.second(Z)) + self.shortcut(X))
-
-
-def make_resnet():
-    """Build a residual network with ten layers for images of 8 x 8."""
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1, bias=False),
-        nn.BatchNorm2d(16),
-        nn.ReLU(),
-        Residual(16, 16, 1),
-        Residual(16, 16, 1),
-        Residual(16, 32, 2),
-        Residual(32, 32, 1),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(32, 10),
-    )
-
-
-class Attention(nn.Module):
-    """Self-attention of four heads and a perceptron, each beside a shortcut."""
-
-    n_heads = 4
-
-    def __init__(self, n_units):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(n_units), nn.LayerNorm(n_units)
-        self.projections = nn.Linear(n_units, 3 * n_units)
-        self.output = nn.Linear(n_units, n_units)
-        self.perceptron = nn.Sequential(
-            nn.Linear(n_units, 4 * n_units), nn.GELU(), nn.Linear(4 * n_units, n_units)
-        )
-
-    def forward(self, X):
-        """Attend, then transform each token."""
-        n, n_tokens, n_units = X.shape
-        parts = self.projections(self.norm1(X)).chunk(3, dim=2)
-        heads = [
-            part.view(n, n_tokens, self.n_heads, -1).transpose(1, 2) for part in parts
-        ]
-        Z = F.scaled_dot_product_attention(*heads).transpose(1, 2)
-        X = X + self.output(Z.reshape(n, n_tokens, n_units))
-        return X + self.perceptron(self.norm2(X))
-
-
-class Transformer(nn.Module):
-    """Two blocks of attention over the rows of an image."""
-
-    n_units = 48
-
-    def __init__(self):
-        super().__init__()
-        self.embedding = nn.Linear(8, self.n_units)
-        self.places = nn.Parameter(0.1 * torch.randn(8, self.n_units))
-        self.blocks = nn.Sequential(Attention(self.n_units), Attention(self.n_units))
-        self.classifier = nn.Linear(self.n_units, 10)
-
-    def forward(self, X):
-        """Classify by the mean of the tokens."""
-        tokens = self.embedding(X.flatten(1, 2)) + self.places
-        return self.classifier(self.blocks(tokens).mean(dim=1))
-
-
-# ---------------------------------------------------------------------------
-# Data
-
-
-class Batches:
-    """Shuffled batches in the order of PyTorch's global generator."""
-
-    def __init__(self, X, y, size):
-        self.X, self.y, self.size = X, y, size
-
-    def __len__(self):
-        """Count the batches."""
-        return -(-len(self.X) // self.size)
-
-    def __iter__(self):
-        """Shuffle, and yield the batches."""
-        for index in torch.randperm(len(self.X)).split(self.size):
-            yield self.X[index], self.y[index]
-
-
-def load_mnist(path, n_samples, seed):
-    """Return training and test images; all seeds have the same."""
-    data = np.load(path)
-    X = (data["X"].reshape(-1, 1, 28, 28).astype(np.float32) / 255 - 0.1307) / 0.3081
-    y = data["y"].astype(np.int64)
-    parts = X[:n_samples], X[8000:], y[:n_samples], y[8000:]
-    return [torch.from_numpy(part) for part in parts]
-
-
-def load_small_images(path, n_samples, seed):
-    """Return training and test digits, split by the seed."""
-    digits = load_digits()
-    X = (digits.images / 8.0 - 1.0).astype(np.float32)[:, None]
-    parts = train_test_split(
-        X, digits.target, test_size=0.3, stratify=digits.target, random_state=seed
-    )
-    return [torch.from_numpy(part) for part in parts]
 
 
 class Problem(NamedTuple):
@@ -252,7 +102,29 @@ PROBLEMS = {
     "transformer": Problem(
         "transformer", Transformer, load_small_images, 0, 64, 3e-3, 20, 60
     ),
+    "plain": Problem(
+        "plain network of 7 layers",
+        make_plain_7,
+        load_small_images,
+        0,
+        64,
+        3e-3,
+        20,
+        60,
+    ),
+    "lenet-300-100-splits": Problem(
+        "LeNet-300-100, a split for each seed",
+        make_lenet_300_100,
+        load_shuffled_mnist,
+        8000,
+        100,
+        1e-3,
+        10,
+        30,
+    ),
 }
+
+DEFAULT = ["lenet-300-100", "lenet-5", "resnet", "transformer"]
 
 
 # ---------------------------------------------------------------------------
@@ -334,6 +206,33 @@ def by_one_shot(model, batches, zeros, n_epochs):
     train_on(model, batches, n_epochs, lambda _: torch._foreach_mul_(weights, masks))
 
 
+def by_pat(model, batches, zeros, n_epochs, *, healing_start=2 / 3):
+    """Train with the optimizer of torchao, which keeps the weights at its own pace."""
+    from torchao.prototype.pat import PruneOptimizer
+
+    pruned = [getattr(*pair) for pair in prune.prunable_parameters(model)]
+    others = {id(W) for W in pruned}
+    config = {
+        "params": pruned,
+        "prox_type": "GlobalMinSparsityConstraint",
+        "group_type": "ElemGrouper",
+        "min_sparsity": zeros,
+        "min_sparsity_schedule": True,
+    }
+    rest = {"params": [W for W in model.parameters() if id(W) not in others]}
+    adam = torch.optim.Adam([config, rest], lr=LEARNING_RATE)
+    n_steps = n_epochs * len(batches)
+    start = round(healing_start * n_steps)
+    optimizer = PruneOptimizer(adam, healing_start_step=start)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, n_steps)
+    for _ in range(n_epochs):
+        for inputs, target in batches:
+            optimizer.zero_grad()
+            F.cross_entropy(model(inputs), target).backward()
+            optimizer.step()
+            schedule.step()
+
+
 def with_settings(model, batches, zeros, n_epochs, *, ramp_end=0.4, balance=0.75):
     """Train with `sparsify`, with other values of its constants."""
     before = _removal.RAMP_END, _blocks.LAYER_BALANCE
@@ -364,6 +263,13 @@ ABLATION = {
     "gradual magnitude, target after 40 %": partial(by_gradual_magnitude, ramp_end=0.4),
     GRADUAL: by_gradual_magnitude,
 }
+PEERS = {
+    PROJECTED: by_sparsify,
+    GRADUAL: by_gradual_magnitude,
+    "PAT of torchao, frozen after half": partial(by_pat, healing_start=0.5),
+    "PAT of torchao, frozen after two thirds": by_pat,
+}
+TABLES = {"methods": METHODS, "ablation": ABLATION, "peers": PEERS}
 # The share of zeros of the summary, the only one at which some methods run.
 SUMMARY_ZEROS = 0.98
 METHODS_OF_SUMMARY = ("Hoyer, each epoch",)
@@ -419,7 +325,7 @@ def run(network, options, known):
         )
         todo = [(DENSE, by_one_shot, 0.0)]
         todo += [
-            (name, (METHODS | ABLATION)[name], zeros)
+            (name, TABLES[options.table][name], zeros)
             for zeros in options.zeros
             for name in options.methods
             if zeros == SUMMARY_ZEROS or name not in METHODS_OF_SUMMARY
@@ -529,11 +435,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--networks", nargs="*", choices=PROBLEMS, default=[*PROBLEMS])
-    parser.add_argument(
-        "--methods", nargs="+", choices=METHODS | ABLATION, default=[*METHODS]
-    )
-    parser.add_argument("--ablation", action="store_true", help="run the ablation")
+    parser.add_argument("--networks", nargs="*", choices=PROBLEMS, default=DEFAULT)
+    parser.add_argument("--table", choices=TABLES, default="methods")
+    parser.add_argument("--methods", nargs="+", help="of the table; default: all")
     parser.add_argument(
         "--zeros", nargs="+", type=float, default=[0.9, 0.95, 0.98, 0.99]
     )
@@ -549,9 +453,8 @@ def main():
     """Measure, print, and write the files that were asked for."""
     options = parse_arguments()
     torch.set_num_threads(1)
-    methods = ABLATION if options.ablation else METHODS
-    if options.ablation:
-        options.methods = [*ABLATION]
+    methods = TABLES[options.table]
+    options.methods = options.methods or [*methods]
     records = read_records(options.results, Record)
     for network in options.networks:
         if PROBLEMS[network].load is load_mnist and options.mnist is None:

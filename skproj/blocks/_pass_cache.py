@@ -17,7 +17,7 @@ class PassCache:
     """
 
     def __init__(self, folder, blocks):
-        self.folder = check_checkpoint(folder, is_folder=True)
+        self.folder = check_checkpoint(folder)
         self.folder.mkdir(exist_ok=True)
         self.is_checked = False  # whether the fit has looked for changes of the blocks
         self._blocks = blocks

@@ -29,17 +29,17 @@ class RemovalTraining(SparseTraining):
         self.trainer = self._train_stage(self.trainer)
         options, data = self.trainer.options, self.trainer.data
         n_steps = options.max_epochs * -(-len(data.train) // options.batch_size)
+        removal = None
+
+        def make_hook(module):
+            nonlocal removal
+            removal = PerceptronRemoval(module, wanted, n_steps)
+            return {"removal": removal}
+
         if self._is_stopped:
-            removal = PerceptronRemoval(self.trainer.module, wanted, n_steps)
+            make_hook(self.trainer.module)
         else:
-            hooks = []
-
-            def make_hook(module):
-                hooks.append(PerceptronRemoval(module, wanted, n_steps))
-                return {"removal": hooks[-1]}
-
             self.trainer = self._train_stage(self.trainer, make_hook)
-            removal = hooks[-1]
         removal.finalize()
 
 

@@ -6,16 +6,15 @@ import uuid
 from pathlib import Path
 
 
-def check_checkpoint(path, *, is_folder):
-    """Return the path of a checkpoint, a file or a folder if it is there; or None."""
+def check_checkpoint(path):
+    """Return the path of a folder, which need not be there; or None."""
     if path is None:
         return None
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"checkpoint must be a path or None, got {path!r}.")
     path = Path(path)
-    if path.exists() and path.is_dir() != is_folder:
-        wanted, found = ("folder", "file") if is_folder else ("file", "folder")
-        raise ValueError(f"checkpoint must be a {wanted}, got the {found} {path}.")
+    if path.is_file():
+        raise ValueError(f"checkpoint must be a folder, got the file {path}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}.")
     return path

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from sparsify_helpers import ShuffledBatches, run, same_state
+from sparsify_helpers import ShuffledBatches, run
 from torch import nn
 from torch.nn import functional as F
 
@@ -166,22 +166,6 @@ def test_training_beats_one_projection():
             layer.weight.copy_(projection_n_of_m(layer.weight, 1))
         losses = [F.cross_entropy(net(loader.X), loader.y) for net in (sparse, model)]
     assert losses[0] < 0.5 * losses[1]
-
-
-def test_a_resumed_training_has_the_same_result(tmp_path):
-    model, loader = make_problem()
-    whole, _ = run(model, loader, target="2:4")
-    options = {"target": "2:4", "checkpoint": tmp_path / "state.pt"}
-
-    def interrupt(row):
-        if row["epoch"] == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(model, loader, callback=interrupt, **options)
-    assert same_state(run(model, loader, **options)[0], whole)
-    with pytest.raises(ValueError, match="other values of target"):
-        run(model, loader, **options | {"target": "1:4"})
 
 
 @pytest.mark.parametrize(

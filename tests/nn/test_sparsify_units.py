@@ -270,33 +270,6 @@ def test_an_ended_training_has_the_target():
     assert savings.after.flops <= 0.2 * savings.before.flops
 
 
-def test_a_resumed_training_has_the_same_result(tmp_path):
-    path = tmp_path / "state.pt"
-    whole, parts = build(convolutions), build(convolutions)
-    fit(whole)
-
-    def interrupt(row):
-        if row["epoch"] == 3:
-            raise KeyboardInterrupt
-
-    for callback in (interrupt, None):
-        try:
-            fit(parts, checkpoint=path, callback=callback)
-        except KeyboardInterrupt:
-            assert same_state(parts, build(convolutions))
-    assert same_state(parts, whole)
-    with pytest.raises(ValueError, match="other values of target"):
-        fit(parts, 0.5, checkpoint=path)
-
-
-def test_checkpoints_with_numbers_of_numpy(tmp_path):
-    options = {"checkpoint": tmp_path / "state.pt", "n_epochs": np.int64(2)}
-    models = [build(convolutions) for _ in range(2)]
-    for model in models:
-        fit(model, np.float64(0.5), **options)
-    assert same_state(*models)
-
-
 class Sequences(nn.Module):
     """The rows of an image are the steps of a sequence."""
 

@@ -1,5 +1,6 @@
 """Weights of a network, in blocks with a number of nonzero weights each."""
 
+import numbers
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,10 +16,9 @@ from skproj.nn.optim._removal import (
     WeightGroups,
     check_not_distributed,
 )
-from skproj.nn.prune._layers import named_weights, split_weights
+from skproj.nn.prune._layers import check_names, modules_in, named_weights
 from skproj.nn.prune._weights import (
     check_plain,
-    group_by_parameter,
     pruned_or_plain,
     whole,
 )
@@ -181,25 +181,87 @@ def _rank(weight):
 
 
 def split_network(module, target, layers, fits=None):
-    """Return `split_weights` of all weights, with a weight that layers share once.
+    """List the parts of a network that have a share, and their layers with weights.
 
-    Those of layers for which `fits` is false are left out.
+    Parameters
+    ----------
+    module : torch.nn.Module
+    target : float or dict of str to float
+        From 0 to 1: one number, or those of named modules.
+    layers : iterable of str or None
+        Names of modules for a single number; None takes all.
+    fits : callable, default=None
+        Says whether a layer can have zeros; None takes all.
+
+    Returns
+    -------
+    parts : list of tuple (str, float, list of pair (torch.nn.Module, str))
+        Names, which are empty for a single number, numbers, and layers with the names
+        of their weights. Of layers that share a weight the first one is there.
     """
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
             f"module must be a torch.nn.Module, got {type(module).__name__} instead."
         )
+    if not isinstance(target, Mapping):
+        names = [""] if layers is None else check_names(layers)
+        requested = {"": (target, "layers", names)}
+    elif layers is None:
+        requested = {name: (value, "target", [name]) for name, value in target.items()}
+    else:
+        raise ValueError("layers must be None if target has names of layers.")
+    if not requested:
+        raise ValueError("target must not be empty.")
     weights = [
-        (layer, kind)
-        for _, layer, kind in named_weights(module)
-        if fits is None or fits(layer)
+        weight for weight in named_weights(module) if fits is None or fits(weight[1])
     ]
-    parts = []
-    for name, value, pairs in split_weights(module, weights, target, layers):
-        for pair in pairs:
-            _check_weight(*pair)
-        parts.append((name, value, [first for first, *_ in group_by_parameter(pairs)]))
+    owners, parts = {}, []
+    for name, (share, argument, names) in requested.items():
+        pairs = {}
+        for place, inside in modules_in(module, names, argument).items():
+            found = [weight for weight in weights if weight[1] in inside]
+            if not found:
+                place = repr(place) if place else "the model"
+                raise ValueError(f"{argument}: there is no weight to prune in {place}.")
+            for path, layer, kind in found:
+                key = id(_trained_weight(layer, kind, path))
+                owner = owners.setdefault(key, name)
+                if owner != name:
+                    raise ValueError(
+                        f"target has {owner!r} and {name!r}, which share a weight."
+                    )
+                pairs.setdefault(key, (layer, kind))
+        parts.append((name, _check_share(share), list(pairs.values())))
     return parts
+
+
+def _trained_weight(layer, kind, path):
+    """Return a weight; refuse one that cannot be trained to zeros."""
+    check_plain(layer, kind, path)
+    weight, name = pruned_or_plain(layer, kind), type(layer).__name__
+    if not weight.requires_grad:
+        raise ValueError(
+            f"module has a {name} whose weight needs no gradient: leave it out by "
+            "layers, or set requires_grad."
+        )
+    if not weight.is_floating_point():
+        raise TypeError(f"module must have real weights, got {weight.dtype}.")
+    return weight
+
+
+def _check_share(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"target must be a number, got {value!r}.")
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"target must be between 0 and 1, got {value!r}.")
+    return float(value)
+
+
+def _make_block(name, pairs, share):
+    """Return the block of some weights, of which a share is left."""
+    weights = [pruned_or_plain(*pair) for pair in pairs]
+    n_kept = round(share * sum(W.numel() for W in weights))
+    return Block(name, [layer for layer, _ in pairs], weights, n_kept)
 
 
 def targeted_weights(module, target, layers=None):
@@ -211,13 +273,10 @@ def targeted_weights(module, target, layers=None):
 
 def make_blocks(module, target, layers=None):
     """Return the blocks of a share, or of a dict of shares."""
-    blocks = []
-    for name, share, pairs in split_network(module, target, layers):
-        weights = [pruned_or_plain(*pair) for pair in pairs]
-        size = sum(W.numel() for W in weights)
-        n_kept = round((1.0 - share) * size)
-        blocks.append(Block(name, [layer for layer, _ in pairs], weights, n_kept))
-    return blocks
+    return [
+        _make_block(name, pairs, 1.0 - share)
+        for name, share, pairs in split_network(module, target, layers)
+    ]
 
 
 def group_blocks(module, target, layers, groups):
@@ -278,31 +337,13 @@ def make_pattern_block(module, n, m, layers):
             f"target {n}:{m} needs a linear layer with a multiple of {m} inputs."
         )
     [(_, _, pairs)] = split_network(module, 0.0, layers, fits)
-    weights = [pruned_or_plain(*pair) for pair in pairs]
-    n_kept = sum(W.numel() for W in weights) // m * n
-    return [Block("", [layer for layer, _ in pairs], weights, n_kept)]
+    return [_make_block("", pairs, n / m)]
 
 
 def all_weights(module):
     """Return all weights of a network as a list of one block, for counts."""
-    pairs = []
-    for path, *pair in named_weights(module):
-        check_plain(*pair, path)
-        pairs.append(pair)
-    unique = [first for first, *_ in group_by_parameter(pairs)]
-    weights = [pruned_or_plain(*pair) for pair in unique]
-    size = sum(W.numel() for W in weights)
-    return [Block("", [layer for layer, _ in unique], weights, size)]
-
-
-def _check_weight(layer, name):
-    """Refuse a weight that cannot be trained to zeros."""
-    kind = type(layer).__name__
-    weight = pruned_or_plain(layer, name)
-    if not weight.requires_grad:
-        raise ValueError(
-            f"module has a {kind} whose weight needs no gradient: leave it out by "
-            "layers, or set requires_grad."
-        )
-    if not weight.is_floating_point():
-        raise TypeError(f"module must have real weights, got {weight.dtype}.")
+    pairs = {}
+    for path, layer, kind in named_weights(module):
+        check_plain(layer, kind, path)
+        pairs.setdefault(id(pruned_or_plain(layer, kind)), (layer, kind))
+    return [_make_block("", list(pairs.values()), 1.0)]

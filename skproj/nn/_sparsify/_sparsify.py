@@ -20,7 +20,6 @@ def sparsify(
     optimizer=None,
     step=None,
     callback=None,
-    checkpoint=None,
     verbose=False,
 ):
     r"""Train a network until a share of its weights is zero.
@@ -94,19 +93,15 @@ def sparsify(
     >>> float((model(X).argmax(dim=1) == y).float().mean()) > 0.9
     True
     """
-    blocks = targeted_weights(module, target, layers)  # an error comes before training
-    make = partial(Sparsifier, module, target=target, layers=layers)
-    counts = [[block.name, block.size, block.n_kept] for block in blocks]
+    targeted_weights(module, target, layers)  # an error comes before training
     return run_training(
         module,
         loss,
         loader,
-        lambda optimizer, n_steps: make(optimizer=optimizer, n_steps=n_steps),
-        settings={"target": target if isinstance(target, str) else counts},
+        partial(Sparsifier, module, target=target, layers=layers),
         n_epochs=n_epochs,
         optimizer=optimizer,
         step=step,
         callback=callback,
-        checkpoint=checkpoint,
         verbose=verbose,
     )

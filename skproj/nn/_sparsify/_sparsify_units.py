@@ -2,12 +2,14 @@
 
 import math
 import numbers
+from functools import partial
 
 import numpy as np
 import torch
 from sklearn.utils import check_scalar
 
 from skproj.nn._sparsify._blocks import all_weights
+from skproj.nn._sparsify._latency import share_of_latency
 from skproj.nn._sparsify._loop import DOCS, run_training
 from skproj.nn._sparsify._unit_work import UnitWork
 from skproj.nn.optim._removal import INTERVAL, LARGEST_SHARE, cubic
@@ -25,14 +27,15 @@ def sparsify_units(
     loss,
     loader,
     *,
-    target,
+    target=None,
+    latency=None,
+    round_to=1,
     example_inputs,
     layers=None,
     n_epochs=30,
     optimizer=None,
     step=None,
     callback=None,
-    checkpoint=None,
     verbose=False,
 ):
     """Train a network until units with a share of its work are zero.
@@ -52,11 +55,18 @@ def sparsify_units(
         Network that `torch.fx` can trace, without masks. It is trained in the mode that
         it is in, usually ``module.train()``, and on its device.
     {data}
-    target : float
+    target : float, default=None
         Share of the multiplications that `shrink` shall save at least, from 0 to less
-        than 1, as `ShrinkReport` counts them.
+        than 1, as `ShrinkReport` counts them. Exactly one of `target` and `latency`
+        must be given.
+    latency : float, default=None
+        Time that a forward pass with `example_inputs` shall take at most, as a share of
+        that of the module, between 0 and 1. The `target` that is enough is found before
+        the training, by measuring smaller copies of the module; see the notes.
+    round_to : int, default=1
+        The number of units that a layer keeps is a multiple of it, or all of them.
     example_inputs : torch.Tensor or tuple of torch.Tensor
-        Arguments of the module, to learn the shapes.
+        Arguments of the module, to learn the shapes, and to measure times.
     layers : iterable of str, default=None
         Names, as in `module.named_modules`, of the layers whose outputs may be removed,
         or of parts of the network with all layers in them. None takes all linear and
@@ -83,6 +93,14 @@ def sparsify_units(
     do units next to a frozen layer, and to a convolution with groups unless it is
     depthwise.
 
+    Times are measured in evaluation mode, on the device of the module and with the
+    present number of threads: the median of 20 forward passes of a smaller copy is
+    compared with that of the module, whose passes alternate with them. Other programs
+    change such a ratio by some hundredths, and so the number of units; a second
+    measurement after the training may be above `latency` by as much. A network is not
+    faster with each unit less, because kernels prefer some sizes: multiples of 8 or 16
+    as `round_to` help. Measure with the batches that matter: small ones gain less.
+
     {gradual_reference}
 
     Examples
@@ -106,9 +124,13 @@ def sparsify_units(
     >>> report.after.flops / report.before.flops
     0.25
     """
-    check_scalar(target, "target", numbers.Real, min_val=0.0)
-    if not target < 1.0:
-        raise ValueError(f"target must be less than 1, got {target!r}.")
+    if (target is None) == (latency is None):
+        raise ValueError("Exactly one of target and latency must be given.")
+    name, share = ("latency", latency) if target is None else ("target", target)
+    check_scalar(share, name, numbers.Real, min_val=0.0)
+    if not share < 1.0:
+        raise ValueError(f"{name} must be less than 1, got {share!r}.")
+    check_scalar(round_to, "round_to", numbers.Integral, min_val=1)
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
             f"module must be a torch.nn.Module, got {type(module).__name__} instead."
@@ -116,18 +138,26 @@ def sparsify_units(
     names = [""] if layers is None else check_names(layers)
     makers = set().union(*modules_in(module, names, "layers").values())
     blocks = all_weights(module)
-    work = _make_work(module, check_inputs(example_inputs), makers, target)
+    inputs = check_inputs(example_inputs)
+    work = UnitWork(module, inputs, makers, int(round_to))
+    largest = work.largest_share()
+    if target is None:
+        target = share_of_latency(work, module, inputs, latency, largest)
+    elif target > largest:
+        around = ", ".join(work.unknown) or "its inputs, outputs and sums"
+        raise ValueError(
+            f"target must be at most {np.floor(1000 * largest) / 1000} for this "
+            f"module, whose units stay around {around}, got {target!r}."
+        )
     return run_training(
         module,
         loss,
         loader,
-        lambda *args: _UnitSparsifier(*args, blocks=blocks, work=work, target=target),
-        settings={"target": float(target), "layers": names},
+        partial(_UnitSparsifier, blocks=blocks, work=work, target=target),
         n_epochs=n_epochs,
         optimizer=optimizer,
         step=step,
         callback=callback,
-        checkpoint=checkpoint,
         verbose=verbose,
     )
 
@@ -147,7 +177,7 @@ class _UnitSparsifier:
         Share of the multiplications that is gone in the end.
     """
 
-    def __init__(self, optimizer, n_steps, *, blocks, work, target):
+    def __init__(self, optimizer, *, n_steps, blocks, work, target):
         self.blocks, self._work, self._target = blocks, work, target
         self._n_steps, self._n_done, self._last = n_steps, 0, -math.inf
         self._kept = torch.ones(len(work.is_free), dtype=torch.bool)
@@ -172,28 +202,3 @@ class _UnitSparsifier:
         self._remove(1.0)
         self._work.erase(self._kept)
         self._hook.remove()
-
-    def state_dict(self):
-        """Return what another instance needs to go on."""
-        return {"n_done": self._n_done, "last": self._last, "kept": self._kept}
-
-    def load_state_dict(self, state):
-        """Go on from the result of `state_dict`."""
-        self._n_done, self._last = state["n_done"], state["last"]
-        self._kept = state["kept"]
-
-
-@torch.no_grad()
-def _make_work(module, inputs, makers, target):
-    """Return the `UnitWork` of a network, of which enough can be removed."""
-    work = UnitWork(module, inputs, makers)
-    everything = np.ones(len(work.is_free), bool)
-    total, least = work.count(everything), work.count(work.keep(0.0, everything))
-    largest = 1.0 - least / total if total > 0 else 0.0
-    if target > largest:
-        around = ", ".join(work.unknown) or "its inputs, outputs and sums"
-        raise ValueError(
-            f"target must be at most {np.floor(1000 * largest) / 1000} for this "
-            f"module, whose units stay around {around}, got {target!r}."
-        )
-    return work

@@ -71,6 +71,8 @@ class UnitWork:
         Arguments of the module.
     makers : set of torch.nn.Module
         Layers whose units may be removed.
+    round_to : int, default=1
+        The number of units that a layer keeps is a multiple of it, or all of them.
 
     Attributes
     ----------
@@ -80,7 +82,8 @@ class UnitWork:
         Operations that are not understood, so that the units around them stay.
     """
 
-    def __init__(self, module, inputs, makers):
+    def __init__(self, module, inputs, makers, round_to=1):
+        self._round_to = round_to
         plain = plain_copy(module)
         counter = _count(plain, inputs)
         graph = UnitGraph(trace(plain, inputs, "module"))
@@ -156,18 +159,28 @@ class UnitWork:
         kept : ndarray of bool of shape (n_units,)
             The units that are left; all that has to be, if the share is out of reach.
         """
-        ranks = self._ranks()
-        order = np.argsort(ranks, kind="stable")
+        ranks, layers = self._ranks()
+        order = np.lexsort((layers, ranks))[: np.count_nonzero(np.isfinite(ranks))]
         most = (1.0 + ROUNDING) * share * self.count(np.ones_like(kept))
+        # Where units end that can only be removed together.
+        changes = (np.diff(ranks[order]) != 0) | (np.diff(layers[order]) != 0)
+        ends = np.concatenate([[0], np.flatnonzero(changes) + 1, [len(order)]])
         # The smallest number of units whose removal is enough.
-        fewest, enough = 0, np.count_nonzero(np.isfinite(ranks))
+        fewest, enough = 0, len(ends) - 1
         while fewest < enough:
             middle = (fewest + enough) // 2
-            if self.count(self._without(order[:middle], kept)) <= most:
+            if self.count(self._without(order[: ends[middle]], kept)) <= most:
                 enough = middle
             else:
                 fewest = middle + 1
-        return self._without(order[:enough], kept)
+        return self._without(order[: ends[enough]], kept)
+
+    def largest_share(self):
+        """Return the share of the multiplications of all units that can be removed."""
+        everything = np.ones(len(self.is_free), bool)
+        total = self.count(everything)
+        least = self.count(self.keep(0.0, everything))
+        return 1.0 - least / total if total > 0 else 0.0
 
     @staticmethod
     def _without(removed, kept):
@@ -176,22 +189,32 @@ class UnitWork:
         return kept
 
     def _ranks(self):
-        """Return the share of the units of its layer that are less important.
+        """Return ranks, by which units are removed, and numbers of their layers.
 
-        It is infinite for units that stay.
+        The rank of a unit is the share of the units of its layer that are less
+        important, and the same for those that have to go together. It is infinite for
+        units that stay.
         """
-        importance = self._importance()
+        importance, size = self._importance(), self._round_to
         ranks = np.full(len(importance), np.inf)
-        for outputs in self._made:
+        layers = np.zeros(len(importance), int)
+        staying = []
+        for number, outputs in enumerate(self._made):
             units = np.unique(outputs)
-            units = units[self.is_free[units]]
-            order = units[np.argsort(importance[units], kind="stable")]
-            ranks[order] = (np.arange(len(order)) + 0.5) / max(len(order), 1)
+            n_fixed = np.count_nonzero(~self.is_free[units])
+            free = units[self.is_free[units]]
+            # From the most important one, after those that stay anyway.
+            order = free[np.argsort(importance[free], kind="stable")[::-1]]
+            places = n_fixed + np.arange(len(order))
+            ends = np.minimum(places // size * size + size, len(units))
+            ranks[order] = (len(units) - ends + 0.5) / max(len(units), 1)
+            layers[order] = number
+            if n_fixed == 0:
+                staying.append(order[:size])
         # Not in the same loop: a unit can be in several of these arrays.
-        for outputs in self._made:
-            if self.is_free[outputs].all():
-                ranks[outputs[np.argmax(importance[outputs])]] = np.inf
-        return ranks
+        for units in staying:
+            ranks[units] = np.inf
+        return ranks, layers
 
     def _importance(self):
         """Sum the squares of the weights with which each unit is read.

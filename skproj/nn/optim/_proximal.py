@@ -110,4 +110,7 @@ def adam_step_(
 def _norms(weight, dim):
     """Compute the l2 norms of groups, in float32 at least, in a shape that fits."""
     dtype = torch.promote_types(weight.dtype, torch.float32)
+    if shape_of_groups(weight, dim)[-1:] != [1]:
+        # Several times as fast where the entries of a group are not neighbours.
+        return weight.to(dtype).square().sum(dim, keepdim=True).sqrt_()
     return torch.linalg.vector_norm(weight, dim=dim, keepdim=True, dtype=dtype)

@@ -1,7 +1,6 @@
 """Layers of a model whose weights can be pruned."""
 
-import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from torch import nn
 
@@ -9,7 +8,6 @@ from skproj.nn.prune._weights import (
     LAYERS,
     check_plain,
     is_masked,
-    pruned_or_plain,
 )
 from skproj.utils._docs import shared_docs
 
@@ -114,60 +112,6 @@ def _weights_of(module):
     return []
 
 
-def split_weights(model, weights, target, layers):
-    """List the parts of a model that have a value, and the weights in them.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-    weights : list of pair (torch.nn.Module, str)
-        Those that can be in a part.
-    target : float or dict of str to float
-        From 0 to 1: one number, or those of named modules.
-    layers : iterable of str or None
-        Names of modules for a single number; None takes all.
-
-    Returns
-    -------
-    parts : list of tuple (str, float, list of pair (torch.nn.Module, str))
-        Names, which are empty for a single number, numbers, and weights.
-    """
-    if not isinstance(target, Mapping):
-        names = [""] if layers is None else check_names(layers)
-        requested = {"": (target, "layers", names)}
-    elif layers is None:
-        requested = {name: (value, "target", [name]) for name, value in target.items()}
-    else:
-        raise ValueError("layers must be None if target has names of layers.")
-    if not requested:
-        raise ValueError("target must not be empty.")
-    owners, parts = {}, []
-    paths = {layer: path for path, layer in model.named_modules()}
-    for name, (value, source, names) in requested.items():
-        pairs = list(dict.fromkeys(_weights_in(model, weights, names, source)))
-        for pair in pairs:
-            check_plain(*pair, paths[pair[0]])
-            owner = owners.setdefault(id(pruned_or_plain(*pair)), name)
-            if owner != name:
-                raise ValueError(
-                    f"target has {owner!r} and {name!r}, which share a weight."
-                )
-        parts.append((name, _check_share(value), pairs))
-    return parts
-
-
-def _weights_in(model, weights, names, argument):
-    """List the weights of named modules and all modules in them."""
-    pairs = []
-    for name, inside in modules_in(model, names, argument).items():
-        found = [pair for pair in weights if pair[0] in inside]
-        if not found:
-            place = repr(name) if name else "the model"
-            raise ValueError(f"{argument}: there is no weight to prune in {place}.")
-        pairs += found
-    return pairs
-
-
 def modules_in(model, names, argument):
     """Return the set of the modules in each named part of a model, by its name."""
     modules = dict(model.named_modules())
@@ -185,11 +129,3 @@ def check_names(layers):
     if not names:
         raise ValueError("layers must have the name of a module, got none.")
     return names
-
-
-def _check_share(value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"target must be a number, got {value!r}.")
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"target must be between 0 and 1, got {value!r}.")
-    return float(value)

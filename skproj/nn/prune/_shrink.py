@@ -195,17 +195,21 @@ def _check_agreement(smaller, inputs, expected):
         ) from error
 
 
-def _milliseconds(model, inputs):
-    """Time a forward pass, the shortest of some after one to warm up."""
+def milliseconds(models, inputs, n_passes=N_TIMINGS):
+    """Time forward passes of models in turn, after one of each to warm up.
+
+    Returns a list of times for each model.
+    """
     on_cuda = any(X.is_cuda for X in inputs)
-    times = []
-    for _ in range(1 + N_TIMINGS):
-        start = time.perf_counter()
-        model(*inputs)
-        if on_cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times[1:])
+    times = [[] for _ in models]
+    for _ in range(1 + n_passes):
+        for model, own in zip(models, times, strict=True):
+            start = time.perf_counter()
+            model(*inputs)
+            if on_cuda:
+                torch.cuda.synchronize()
+            own.append(1e3 * (time.perf_counter() - start))
+    return [own[1:] for own in times]
 
 
 def _count_attention(query, key, value, *args, **kwargs):
@@ -238,7 +242,7 @@ def _measure(model, inputs):
     return _Cost(
         n_parameters=sum(W.numel() for W in model.parameters()),
         flops=count_flops(model, inputs).get_total_flops(),
-        milliseconds=_milliseconds(model, inputs),
+        milliseconds=min(*milliseconds([model], inputs)),
     )
 
 

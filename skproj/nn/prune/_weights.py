@@ -50,14 +50,6 @@ def check_plain(module, name, path=""):
     )
 
 
-def group_by_parameter(parameters):
-    """Collect the modules and names of each parameter, which modules may share."""
-    places = {}
-    for module, name in parameters:
-        places.setdefault(id(pruned_or_plain(module, name)), []).append((module, name))
-    return list(places.values())
-
-
 def is_distributed(W):
     """Whether a tensor is a `DTensor`, as those of `fully_shard`."""
     return hasattr(W, "full_tensor")
