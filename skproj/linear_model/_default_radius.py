@@ -119,16 +119,39 @@ def choose_number(loss, X, y, weight, structure):
     """
     if structure.n_in_ball <= 1:
         return structure.n_in_ball, None
-    make = partial(_make_problem, structure=structure)
     try:
-        samples = _distinct_samples(X, y, {"sample_weight": weight})
-        eta, learns = _choose_for_samples(make, loss, *samples, SOLVER)
-        problem = make(loss, *samples)
-        model = problem.models([problem.solve(eta, **SOLVER)])
+        support, _, learns = choose_support(loss, X, y, weight, structure)
     except ValueError as error:
         return 1, f"{NO_LINEAR_MODEL} {error}"
-    kept = np.count_nonzero(model.supports[0]) - len(structure.forced)
+    kept = np.count_nonzero(support) - len(structure.forced)
     return max(int(kept), 1), None if learns and kept > 0 else NOTHING_LEARNED
+
+
+def choose_support(loss, X, y, weight, structure):
+    """Choose the features of the linear model of `choose_number`.
+
+    Returns
+    -------
+    support : ndarray of bool of shape (n_features,)
+    eta : float
+    learns : bool
+        Whether there is anything to learn.
+    """
+    make = partial(_make_problem, structure=structure)
+    samples = _distinct_samples(X, y, {"sample_weight": weight})
+    eta, learns = _choose_for_samples(make, loss, *samples, SOLVER)
+    return _support(make(loss, *samples), eta), eta, learns
+
+
+def support_at(eta, loss, X, y, weight, structure):
+    """Return which features the linear model of `choose_number` has at a radius."""
+    rows = {"sample_weight": weight}
+    return _support(_make_problem(loss, X, y, rows, structure=structure), eta)
+
+
+def _support(problem, eta):
+    model = problem.models([problem.solve(eta, **SOLVER)])
+    return np.array(model.supports[0], dtype=bool)
 
 
 def _make_problem(loss, X, y, rows, l2_reg=0.0, *, structure):

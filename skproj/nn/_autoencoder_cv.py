@@ -19,6 +19,7 @@ from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._autoencoder_folds import as_indices, train_side_by_side
 from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
+from skproj.nn._linear_part import add_linear_part
 from skproj.nn._schedule import SparsificationSchedule
 from skproj.nn._targets import relative_weights
 from skproj.nn._training._tensors import torch_threads
@@ -80,6 +81,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     calibrate : bool, default=True
         Whether to fit the temperature [3]_ of the class probabilities with the
         predictions of the folds for their test samples.
+    linear_part : bool, default=True
+        Whether to take the weighted mean of the logits of the network and of a ridge
+        logistic regression, if that lowers the log loss of the folds by more than the
+        price of its features in "parsimonious". The regression sees the features that
+        the network or a linear model in the l1,2 ball selects. It becomes a part of
+        the network, as further hidden units. Used with the cross-entropy, the default
+        scoring, data in memory and the activations "silu", "relu" and "gelu".
     {device}
 
     Attributes
@@ -96,8 +104,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     cv_results_ : dict of ndarray
         A table with a row for each radius, in the form of
         :class:`~sklearn.model_selection.GridSearchCV`, with the mean number of
-        selected features of the folds in ``"mean_n_features"``. The last row is that
-        of the chosen radius with less noise at the end.
+        selected features of the folds in ``"mean_n_features"``. After the radii comes
+        the chosen one with less noise at the end, and the last row has the linear part
+        if there is one.
     etas_ : ndarray of shape (n_etas,)
         The radii that were tried, from dense to sparse.
     path_rows_ : ndarray of int of shape (n_etas,)
@@ -106,6 +115,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         Number of features selected at these radii with all the samples.
     importances_path_ : ndarray of shape (n_etas, n_features)
         Importances at these radii with all the samples.
+    linear_weight_ : float
+        Weight of the linear part in the mean; 0 without it. Its importances, the norms
+        of coefficients of standardised features, count with this weight.
     temperature_ : float
         Divisor of the latent code in the softmax of `predict_proba`; 1 unless it was
         calibrated.
@@ -158,6 +170,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     etas_: np.ndarray
     n_features_path_: np.ndarray
     importances_path_: np.ndarray
+    linear_weight_: float
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **SparseSupervisedAutoencoder._parameter_constraints,
@@ -165,6 +178,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "selection_rule": [StrOptions({"parsimonious", *SELECTION_RULES})],
+        "linear_part": ["boolean"],
     }
     for _name in ("eta", "n_features_to_select"):
         _parameter_constraints.pop(_name)
@@ -180,7 +194,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         "importances_path_",
         "n_features_path_",
     )
-    _optional_attributes = ("path_rows_",)  # of later versions
+    _optional_attributes = ("linear_weight_", "path_rows_")  # of later versions
     # Files of the first versions do not know what the folds have kept.
     _fitted_attributes = (
         (*_of_every_version, *STABILITY_ATTRIBUTES),
@@ -213,6 +227,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         max_epochs: Integer = 20,
         class_weight: Mapping[Any, Any] | str | None = None,
         calibrate: bool = True,
+        linear_part: bool = True,
         device: str | torch.device = "auto",
         n_threads: Integer = 1,
         random_state: RandomState = None,
@@ -289,7 +304,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             etas=etas,
             scoring=self.scoring,
         )
-        self._choose(path, X, sample_weight)
+        self._choose(path, model, encoded, X, sample_weight)
         with torch_threads(self.n_threads):
             self._fit_decoder(trainer.data)
         context.call_on_fit_task_end(**arguments)
@@ -303,10 +318,9 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             "There is no partial_fit: the choice of a radius needs all the data."
         )
 
-    def _choose(self, path, X, sample_weight):
+    def _choose(self, path, model, encoded, X, sample_weight):
         """Take the state of the best candidate of a path."""
         parameters, counts = path.parameters, path.counts
-        self.cv_results_ = tabulate_scores(parameters, path.scores, counts)
         self.path_rows_ = np.arange(len(path.states))
         best = choose_row(
             self._projection().density(parameters["eta"]),
@@ -326,11 +340,15 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         schedule = self._schedule()
         if schedule.final_noise < schedule.input_noise:
             path.refine(best, schedule.final_noise)
-            self.cv_results_ = tabulate_scores(
-                path.parameters, path.scores, path.counts
-            )
-            means = self.cv_results_["mean_test_score"]
+            means = path.scores.mean(axis=0)
             best = len(means) - 1 if means[-1] > means[best] else best
+        self.linear_weight_ = 0.0
+        if self.linear_part:
+            self.linear_weight_ = add_linear_part(
+                path, best, model, encoded, X, sample_weight
+            )
+            best = len(path.states) - 1 if self.linear_weight_ else best
+        self.cv_results_ = tabulate_scores(path.parameters, path.scores, path.counts)
         self.best_index_ = best
         self.best_score_ = self.cv_results_["mean_test_score"][best]
         self.final_noise_ = path.noises[best]
@@ -367,7 +385,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     def _single_model(self):
         """Return the estimator that is fitted along the path."""
         parameters = self.get_params(deep=False)
-        for name in ("etas", "cv", "scoring", "selection_rule"):
+        for name in ("etas", "cv", "scoring", "selection_rule", "linear_part"):
             del parameters[name]
         # The folds are arrays, without names.
         parameters |= self._indexed_parameters()
