@@ -7,7 +7,7 @@
 from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isnan
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from ._layout cimport (
@@ -16,6 +16,9 @@ from ._layout cimport (
 )
 from ._newton cimport MANY, Root, newton, start_near_root
 from ._simd cimport SKPROJ_SLACK, collect_band, gather_columns, rounded_down
+
+cdef extern from "_memory.h" nogil:
+    void* room_for "skproj_room" (size_t size) noexcept
 
 cdef enum:
     # Entries of arrays in which one look at each group costs little.
@@ -54,7 +57,7 @@ cdef struct Roots:
     Near* near
     void* entries
     Py_ssize_t room
-    # Group whose root the others start from, with its spread_of, or 0.
+    # The group that others start from, which is done, or -1; its spread_of, or 0.
     Py_ssize_t first
     double spread
 
@@ -196,7 +199,7 @@ cdef inline void* copy_as_rows(const floating** x, Groups* groups) noexcept nogi
     if are_contiguous(groups) or (
             groups.n_groups > columns_together(groups, sizeof(floating))):
         return NULL
-    numbers = malloc(groups.n_groups * pitch * sizeof(floating) + LINE)
+    numbers = room_for(groups.n_groups * pitch * sizeof(floating) + LINE)
     if numbers != NULL:
         copies = <floating*>begin_line(numbers)
         gather_columns(x[0], groups.size, groups.n_groups, groups.entry_stride, copies,
@@ -224,7 +227,7 @@ cdef inline void find_roots_of_some(
         copy_columns(x, groups, roots, first, last, copies)
     for j in range(first, last):
         radius = roots.radii[j]
-        if radius == INFINITY or (j == roots.first and roots.spread > 0.0):
+        if radius == INFINITY or j == roots.first:
             continue
         if not is_wanted(roots, j):
             find_root_near(x, signed_, roots, j)
@@ -247,7 +250,6 @@ cdef inline void find_first_root(
     cdef:
         Py_ssize_t j = 0
         double radius
-    roots.spread = 0.0
     while j < groups.n_groups and not (
             roots.radii[j] < INFINITY and isnan(roots.levels[j])):
         j += 1
@@ -276,13 +278,14 @@ cdef inline int find_roots(
                       pitch_of(groups.size + SKPROJ_SLACK, sizeof(floating)))
     if groups.n_groups <= width:
         n_threads = 1
-    numbers = malloc(n_threads * room * sizeof(floating) + LINE)
+    numbers = room_for(n_threads * room * sizeof(floating) + LINE)
     if numbers == NULL:
         return -1
     if in_tile > 0:
         copies = <floating*>begin_line(numbers)
     if roots.near != NULL:
         scratch = <floating*>begin_line(numbers) + in_tile
+    roots.first = -1
     roots.spread = 0.0
     if not signed_:
         find_first_root(x, groups, signed_, roots, copies, scratch)
