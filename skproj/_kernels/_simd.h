@@ -189,7 +189,6 @@ static SKPROJ_INLINE void SKPROJ_F32(transpose)(const float *x, ptrdiff_t stride
 #endif
 
 #define T float
-#define SKPROJ_SINGLE
 #define FABS fabsf
 #define BITS skproj_bits_f32
 #define ABS_MASK INT32_C(0x7fffffff)

@@ -13,7 +13,6 @@
 #include "_simd_weighted.h"
 
 #undef T
-#undef SKPROJ_SINGLE
 #undef FABS
 #undef BITS
 #undef ABS_MASK
