@@ -56,7 +56,7 @@ cdef inline Py_ssize_t groups_together(const Groups* groups) noexcept nogil:
 cdef inline Py_ssize_t columns_together(
     const Groups* groups, Py_ssize_t itemsize
 ) noexcept nogil:
-    """Number of columns that are copied together, whole cache lines if there are more."""
+    """Number of columns that are copied together: whole cache lines, or all."""
     cdef Py_ssize_t row_bytes = TILE_BYTES // max(groups.size, 1) // LINE * LINE
     return min(max(row_bytes, <Py_ssize_t>MIN_ROW_BYTES) // itemsize, groups.n_groups)
 

@@ -11,8 +11,8 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from ._layout cimport (
-    LINE, Groups, are_contiguous, begin_line, columns_together, groups_together, pitch_of,
-    place_in_line, size_of, start_of
+    LINE, Groups, are_contiguous, begin_line, columns_together, groups_together,
+    pitch_of, place_in_line, size_of, start_of
 )
 from ._newton cimport MANY, Root, newton, start_near_root
 from ._simd cimport SKPROJ_SLACK, collect_band, gather_columns, rounded_down
@@ -246,7 +246,7 @@ cdef inline void find_first_root(
     const floating* x, const Groups* groups, bint signed_, Roots* roots,
     floating* copies, floating* scratch
 ) noexcept nogil:
-    """Find the root of the first group that has no start, for the others to have one."""
+    """Find the root of the first group without a start, for the others to have one."""
     cdef:
         Py_ssize_t j = 0
         double radius

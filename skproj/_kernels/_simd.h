@@ -22,9 +22,7 @@
     !defined(__clang__) && SKPROJ_LEVEL != 1
 #if __GNUC__ >= 12
 #include <immintrin.h>
-#if SKPROJ_LEVEL != 4
 #define SKPROJ_AVX2
-#endif
 #if SKPROJ_LEVEL != 3
 #define SKPROJ_AVX512
 #endif
@@ -189,6 +187,7 @@ static SKPROJ_INLINE void SKPROJ_F32(transpose)(const float *x, ptrdiff_t stride
 #endif
 
 #define T float
+#define SKPROJ_SINGLE
 #define FABS fabsf
 #define BITS skproj_bits_f32
 #define ABS_MASK INT32_C(0x7fffffff)

@@ -124,7 +124,7 @@ static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
 NAME(collect_band)(const T *x, ptrdiff_t n, T low, T high, int signed_, T *band,
                    ptrdiff_t *count, double *excess)
 {
-#ifdef SKPROJ_AVX512
+#if defined(SKPROJ_AVX512) && defined(SKPROJ_SINGLE)
     if (skproj_has_avx512())
         return NAME(collect_band_avx512)(x, n, low, high, signed_, band, count, excess);
 #endif

@@ -13,6 +13,7 @@
 #include "_simd_weighted.h"
 
 #undef T
+#undef SKPROJ_SINGLE
 #undef FABS
 #undef BITS
 #undef ABS_MASK
