@@ -292,8 +292,7 @@ cdef void map_part_of_tile(
             first = last
         if first > start:
             map_columns(kind, x + start, size, first - start, stride, levels + start,
-                        offsets + (0 if offsets == NULL else start), out + start,
-                        out_stride)
+                        offsets + start, out + start, out_stride)
         if last > first:
             for i in range(size):
                 memset(out + i * out_stride + first, 0,
@@ -314,8 +313,7 @@ cdef void map_rows(
         length = size_of(groups, j)
         if n_parts > 1:
             length = min(length - entry, <Py_ssize_t>BLOCK_ENTRIES)
-        map_group(kind, x + start_of(groups, j) + entry, length, levels[j],
-                  0.0 if offsets == NULL else offsets[j],
+        map_group(kind, x + start_of(groups, j) + entry, length, levels[j], offsets[j],
                   out + start_of(targets, j) + entry)
 
 
@@ -337,7 +335,7 @@ def map_groups(
     const double[::1] levels,  # IN, (n_groups,)
     floating[:, :] out,        # OUT, same layout as X; may be X itself
     int n_threads,
-    const double[::1] offsets=None,  # IN, (n_groups,); thresholds are levels + offsets
+    const double[::1] offsets=None,  # IN, (n_groups,), to be added to soft thresholds
     const Py_ssize_t[::1] indptr=None,  # IN, (n_groups + 1,), of segments of one row
 ):
     """Shrink each group by its level."""
@@ -346,15 +344,14 @@ def map_groups(
         Py_ssize_t n_groups = levels.shape[0], width, block, n_blocks, n_parts = 1
         Py_ssize_t start
         const floating* x
-        const double* offset = NULL
+        const double* offset
         floating* y
 
     if n_groups == 0 or X.shape[1] == 0:
         return
     x = &X[0, 0]
     y = &out[0, 0]
-    if offsets is not None:
-        offset = &offsets[0]
+    offset = &levels[0] if offsets is None else &offsets[0]  # something to read
     groups = groups_of(n_groups, X.shape[1], X.strides[0], X.strides[1],
                        sizeof(floating))
     targets = groups_of(n_groups, X.shape[1], out.strides[0], out.strides[1],
@@ -386,5 +383,4 @@ def map_groups(
                     start = block * width
                     map_tile(kind, x + start, groups.size, min(width, n_groups - start),
                              groups.entry_stride, &levels[start],
-                             offset + (0 if offset == NULL else start), y + start,
-                             targets.entry_stride)
+                             offset + start, y + start, targets.entry_stride)

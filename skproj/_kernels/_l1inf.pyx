@@ -32,7 +32,9 @@ from libc.stdlib cimport free, malloc
 from ._groups cimport extremes, map_block, norms_of_block
 from ._layout cimport Groups, are_contiguous, groups_of
 from ._newton cimport MANY, MIN_SAMPLED, Root, below, newton
-from ._roots cimport NEAR_PART, Near, Roots, find_roots, looks_in_cache
+from ._roots cimport (
+    NEAR_PART, Near, Roots, copy_as_rows, find_roots, looks_in_cache
+)
 from ._simd cimport (
     SKPROJ_MAP_CLIP, SKPROJ_NORM_L1, SKPROJ_NORM_LINF, compensated_sum, reduce_group
 )
@@ -184,16 +186,19 @@ cdef double solve(
 
 
 cdef double clip_levels(
-    const floating* x, const Groups* groups, const double* norms, const double* largest,
+    const floating* x, const Groups* layout, const double* norms, const double* largest,
     double radius, double low, double guess, double* levels, int n_threads
 ) noexcept nogil:
     """Find the levels and theta; NaN if there is no memory."""
     cdef:
+        Groups groups = layout[0]
+        void* copies = copy_as_rows(&x, &groups)
         Py_ssize_t n_groups = groups.n_groups, j
         Roots roots
         double theta
         double* numbers = <double*>malloc(5 * n_groups * sizeof(double))
     if numbers == NULL:
+        free(copies)
         return NAN
     roots.norms = norms
     roots.radii = numbers
@@ -202,11 +207,11 @@ cdef double clip_levels(
     roots.counts = numbers + 2 * n_groups
     roots.below = numbers + 3 * n_groups
     roots.above = numbers + 4 * n_groups
-    roots.max_looks = looks_in_cache(groups)
+    roots.max_looks = looks_in_cache(&groups)
     roots.near = NULL
     roots.entries = NULL
     # Long columns cost less to keep than to copy again.
-    if roots.max_looks == MANY and not are_contiguous(groups) and (
+    if roots.max_looks == MANY and not are_contiguous(&groups) and (
             groups.size >= MIN_SAMPLED):
         roots.room = groups.size // NEAR_PART + 1
         roots.entries = malloc(n_groups * roots.room * sizeof(floating))
@@ -216,7 +221,8 @@ cdef double clip_levels(
         for j in range(n_groups):
             roots.near[j].at_low = -INFINITY
             roots.near[j].at_high = INFINITY
-    theta = solve(x, groups, largest, radius, low, guess, &roots, numbers, n_threads)
+    theta = solve(x, &groups, largest, radius, low, guess, &roots, numbers, n_threads)
+    free(copies)
     free(roots.near)
     free(roots.entries)
     free(numbers)
@@ -275,7 +281,7 @@ cdef double project_block(
         return 0.0
     theta = clip_levels(x, groups, norms, largest, radius, tau, NAN, levels, 1)
     if theta == theta:
-        map_block(SKPROJ_MAP_CLIP, x, groups, levels, <const double*>NULL, out, targets)
+        map_block(SKPROJ_MAP_CLIP, x, groups, levels, levels, out, targets)
     return theta
 
 

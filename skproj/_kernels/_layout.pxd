@@ -56,11 +56,7 @@ cdef inline Py_ssize_t groups_together(const Groups* groups) noexcept nogil:
 cdef inline Py_ssize_t columns_together(
     const Groups* groups, Py_ssize_t itemsize
 ) noexcept nogil:
-    """Number of columns that are copied together, whole cache lines if there are more.
-
-    It does not depend on the number of threads, as columns of a tile start from each
-    other.
-    """
+    """Number of columns that are copied together: whole cache lines, or all."""
     cdef Py_ssize_t row_bytes = TILE_BYTES // max(groups.size, 1) // LINE * LINE
     return min(max(row_bytes, <Py_ssize_t>MIN_ROW_BYTES) // itemsize, groups.n_groups)
 
@@ -71,3 +67,13 @@ cdef inline Py_ssize_t pitch_of(Py_ssize_t size, Py_ssize_t itemsize) noexcept n
     Columns apart by a power of two would all compete for the same lines of the cache.
     """
     return ((size * itemsize + LINE - 1) // LINE | 1) * LINE // itemsize
+
+
+cdef inline Py_ssize_t place_in_line(const void* x, Py_ssize_t itemsize) noexcept nogil:
+    """Entries from the beginning of a cache line to x."""
+    return <Py_ssize_t>(<size_t>x % LINE) // itemsize
+
+
+cdef inline void* begin_line(void* x) noexcept nogil:
+    """The first place from x on where a cache line begins."""
+    return <char*>x + (LINE - <size_t>x % LINE) % LINE

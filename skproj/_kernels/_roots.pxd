@@ -2,20 +2,23 @@
 #
 # A group is contiguous (a row, or a segment of a vector), or a column of a matrix in C
 # order. Columns are copied, some of them together, and solved for as rows. No root
-# depends on the number of threads.
+# depends on the number of threads, nor on where in memory the columns are.
 
 from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isnan
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from ._layout cimport (
-    LINE, Groups, are_contiguous, columns_together, groups_together, pitch_of, size_of,
-    start_of
+    LINE, Groups, are_contiguous, begin_line, columns_together, groups_together,
+    pitch_of, place_in_line, size_of, start_of
 )
 from ._newton cimport MANY, Root, newton, start_near_root
 from ._simd cimport SKPROJ_SLACK, collect_band, gather_columns, rounded_down
+
+cdef extern from "_memory.h" nogil:
+    void* room_for "skproj_room" (size_t size) noexcept
 
 cdef enum:
     # Entries of arrays in which one look at each group costs little.
@@ -54,6 +57,9 @@ cdef struct Roots:
     Near* near
     void* entries
     Py_ssize_t room
+    # The group that others start from, which is done, or -1; its spread_of, or 0.
+    Py_ssize_t first
+    double spread
 
 
 cdef inline int looks_in_cache(const Groups* groups) noexcept nogil:
@@ -82,22 +88,21 @@ cdef inline double spread_of(
 ) noexcept nogil:
     """Number of entries that share what a group loses, if each lost the threshold.
 
-    Neighbours are alike in this, which makes a good start. It is 0 if not known. The
-    radius may have been overwritten by the result.
+    Groups are alike in this, which makes a good start. It is 0 if not known. The radius
+    may have been overwritten by the result.
     """
     cdef double root = roots.levels[j] + roots.steps[j]
     return (roots.norms[j] - radius) / root if root > 0.0 else 0.0
 
 
 cdef inline double start_for(
-    const floating* x, Py_ssize_t n, bint signed_, const Roots* roots, Py_ssize_t j,
-    double spread
+    const floating* x, Py_ssize_t n, bint signed_, const Roots* roots, Py_ssize_t j
 ) noexcept nogil:
     """Level to start with, in a contiguous group."""
     if not isnan(roots.levels[j]):
         return roots.levels[j]
-    if spread > 0.0 and not signed_:
-        return (roots.norms[j] - roots.radii[j]) / spread
+    if roots.spread > 0.0:
+        return (roots.norms[j] - roots.radii[j]) / roots.spread
     return start_near_root(x, n, roots.norms[j], roots.radii[j], signed_)
 
 
@@ -165,6 +170,7 @@ cdef inline void copy_columns(
     """
     cdef:
         Py_ssize_t line = LINE // sizeof(floating), j = first, start, stop
+        Py_ssize_t place = place_in_line(x, sizeof(floating))
         Py_ssize_t pitch = pitch_of(groups.size, sizeof(floating))
     while j < last:
         start = stop = j
@@ -175,10 +181,33 @@ cdef inline void copy_columns(
             j += 1
         if start == stop:
             return
-        start -= (start - first) % line  # not negative, nor is a line empty
-        stop = min(first + (stop - first + line - 1) // line * line, last)
+        start = max(start - (place + start) % line, first)  # a line is not empty
+        stop = min(stop + line - 1 - (place + stop - 1) % line, last)
         gather_columns(x + start, groups.size, stop - start, groups.entry_stride,
                        copies + (start - first) * pitch, pitch)
+
+
+cdef inline void* copy_as_rows(const floating** x, Groups* groups) noexcept nogil:
+    """Copy all columns, once, if there are few; what they are now is in x and groups.
+
+    The result is to be freed. It is NULL where there is nothing to copy, or no memory.
+    """
+    cdef:
+        Py_ssize_t pitch = pitch_of(groups.size, sizeof(floating))
+        void* numbers = NULL
+        floating* copies
+    if are_contiguous(groups) or (
+            groups.n_groups > columns_together(groups, sizeof(floating))):
+        return NULL
+    numbers = room_for(groups.n_groups * pitch * sizeof(floating) + LINE)
+    if numbers != NULL:
+        copies = <floating*>begin_line(numbers)
+        gather_columns(x[0], groups.size, groups.n_groups, groups.entry_stride, copies,
+                       pitch)
+        x[0] = copies
+        groups.group_stride = pitch
+        groups.entry_stride = 1
+    return numbers
 
 
 cdef inline void find_roots_of_some(
@@ -190,7 +219,7 @@ cdef inline void find_roots_of_some(
     There are ``copies`` if they are columns, and ``scratch`` if entries are kept.
     """
     cdef:
-        double spread = 0.0, radius
+        double radius
         const floating* group
         Py_ssize_t j, n, pitch = pitch_of(groups.size, sizeof(floating))
         Root root
@@ -198,7 +227,7 @@ cdef inline void find_roots_of_some(
         copy_columns(x, groups, roots, first, last, copies)
     for j in range(first, last):
         radius = roots.radii[j]
-        if radius == INFINITY:
+        if radius == INFINITY or j == roots.first:
             continue
         if not is_wanted(roots, j):
             find_root_near(x, signed_, roots, j)
@@ -207,46 +236,68 @@ cdef inline void find_roots_of_some(
         group = (x + start_of(groups, j) if copies == NULL
                  else <const floating*>copies + (j - first) * pitch)
         root = newton(group, n, radius, signed_, 0, 0.0, 0.0,
-                      start_for(group, n, signed_, roots, j, spread), roots.max_looks)
+                      start_for(group, n, signed_, roots, j), roots.max_looks)
         store_root(roots, j, &root)
-        spread = spread_of(roots, j, radius)
         if scratch != NULL:
             keep_near(group, n, signed_, roots, j, radius, scratch)
 
 
+cdef inline void find_first_root(
+    const floating* x, const Groups* groups, bint signed_, Roots* roots,
+    floating* copies, floating* scratch
+) noexcept nogil:
+    """Find the root of the first group without a start, for the others to have one."""
+    cdef:
+        Py_ssize_t j = 0
+        double radius
+    while j < groups.n_groups and not (
+            roots.radii[j] < INFINITY and isnan(roots.levels[j])):
+        j += 1
+    if j < groups.n_groups:
+        radius = roots.radii[j]
+        find_roots_of_some(x, groups, signed_, roots, j, j + 1, copies, scratch)
+        roots.first = j
+        roots.spread = spread_of(roots, j, radius)
+
+
 cdef inline int find_roots(
-    const floating* x, const Groups* groups, bint signed_, const Roots* roots,
-    int n_threads
+    const floating* x, const Groups* groups, bint signed_, Roots* roots, int n_threads
 ) noexcept nogil:
     """Find the roots of all groups; -1 if there is no memory."""
     cdef:
-        # Some neighbours together, which start from each other; blocks for 64 threads.
-        Py_ssize_t width = max(groups_together(groups),
-                               min(groups.n_groups // 64, <Py_ssize_t>8)), block
-        Py_ssize_t in_tile = 0, room
-        floating* numbers
-        floating* copies
-        floating* scratch
+        Py_ssize_t width = groups_together(groups), in_tile = 0, room, before = 0, block
+        void* numbers
+        floating* copies = NULL
+        floating* scratch = NULL
     if not are_contiguous(groups):
         width = columns_together(groups, sizeof(floating))
         in_tile = width * pitch_of(groups.size, sizeof(floating))
-    room = in_tile + (groups.size + SKPROJ_SLACK if roots.near != NULL else 0)
+        # A tile begins where a cache line does: each line is read once.
+        before = place_in_line(x, sizeof(floating)) if groups.n_groups > width else 0
+    room = in_tile + (0 if roots.near == NULL else
+                      pitch_of(groups.size + SKPROJ_SLACK, sizeof(floating)))
     if groups.n_groups <= width:
         n_threads = 1
-    numbers = <floating*>malloc(n_threads * room * sizeof(floating) + 1)
+    numbers = room_for(n_threads * room * sizeof(floating) + LINE)
     if numbers == NULL:
         return -1
-    copies = numbers if in_tile > 0 else NULL
-    scratch = numbers + in_tile if roots.near != NULL else NULL
+    if in_tile > 0:
+        copies = <floating*>begin_line(numbers)
+    if roots.near != NULL:
+        scratch = <floating*>begin_line(numbers) + in_tile
+    roots.first = -1
+    roots.spread = 0.0
+    if not signed_:
+        find_first_root(x, groups, signed_, roots, copies, scratch)
     if groups.n_groups <= width:  # without the cost of OpenMP
         find_roots_of_some(x, groups, signed_, roots, 0, groups.n_groups, copies,
                            scratch)
     else:
-        for block in prange((groups.n_groups + width - 1) // width,
+        for block in prange((groups.n_groups + before + width - 1) // width,
                             num_threads=n_threads, schedule="dynamic"):
             find_roots_of_some(
-                x, groups, signed_, roots, block * width,
-                min((block + 1) * width, groups.n_groups),
+                x, groups, signed_, roots, max(block * width - before, 0),
+                min((block + 1) * width - before, groups.n_groups),
                 NULL if copies == NULL else copies + threadid() * room,
                 NULL if scratch == NULL else scratch + threadid() * room)
     free(numbers)

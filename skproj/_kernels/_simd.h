@@ -22,9 +22,7 @@
     !defined(__clang__) && SKPROJ_LEVEL != 1
 #if __GNUC__ >= 12
 #include <immintrin.h>
-#if SKPROJ_LEVEL != 4
 #define SKPROJ_AVX2
-#endif
 #if SKPROJ_LEVEL != 3
 #define SKPROJ_AVX512
 #endif
@@ -68,22 +66,21 @@
 
 #define SKPROJ_MIN(a, b) ((a) < (b) ? (a) : (b))
 
-/* Rows up to this length are read one after the other, as they lie in memory. */
-#define SKPROJ_SHORT_ROW 1024
-/* Call a function of `rows` rows that begin with row i; `rows` is a constant. */
-#define SKPROJ_BY_ROWS(n, together, call)                 \
-    do {                                                  \
-        ptrdiff_t i = 0;                                  \
-        if (together) {                                   \
-            enum { rows = 8 };                            \
-            for (; i + rows <= (n); i += rows)            \
-                call;                                     \
-        }                                                 \
-        {                                                 \
-            enum { rows = 1 };                            \
-            for (; i < (n); ++i)                          \
-                call;                                     \
-        }                                                 \
+/* Call a function of `rows` rows that begin with row i; `rows` is a constant. What is
+ * kept for a column is visited once for all of them. */
+#define SKPROJ_BY_ROWS(n, call)           \
+    do {                                  \
+        ptrdiff_t i = 0;                  \
+        {                                 \
+            enum { rows = 8 };            \
+            for (; i + rows <= (n); i += rows) \
+                call;                     \
+        }                                 \
+        {                                 \
+            enum { rows = 1 };            \
+            for (; i < (n); ++i)          \
+                call;                     \
+        }                                 \
     } while (0)
 
 /* Entries that are added up in one go. */

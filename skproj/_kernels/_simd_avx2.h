@@ -1,5 +1,5 @@
-/* Looks and bands for processors with AVX2, where compilers make less of the loops in
- * _simd_looks.h, above all for float entries with sums in double.
+/* Bands for processors with AVX2: what a band holds is moved to the front of a vector,
+ * which compilers do not do.
  *
  * Included by _simd.h once; the caller asks skproj_has_avx2().
  */
@@ -80,68 +80,6 @@ SKPROJ_F32(values_avx2)(const float *x, ptrdiff_t left, int signed_)
                                 _mm256_castsi256_ps(in));
     }
     return _mm256_andnot_ps(sign, _mm256_loadu_ps(x));
-}
-
-/* What a look has seen: sums of either half of the vectors. */
-typedef struct {
-    __m256d sum, more;
-    __m256 low, high;
-    __m256i ups;
-} skproj_seen_avx2;
-
-static SKPROJ_AVX2_INLINE skproj_seen_avx2
-skproj_see_avx2(skproj_seen_avx2 seen, __m256 v, float level)
-{
-    const __m256d wide = _mm256_set1_pd((double)level);
-    const __m256 up = _mm256_cmp_ps(v, _mm256_set1_ps(level), _CMP_GT_OQ);
-    seen.ups = _mm256_sub_epi32(seen.ups, _mm256_castps_si256(up));
-    seen.low = _mm256_max_ps(seen.low,
-                             _mm256_blendv_ps(v, _mm256_set1_ps(-INFINITY), up));
-    seen.high = _mm256_min_ps(seen.high,
-                              _mm256_blendv_ps(_mm256_set1_ps(INFINITY), v, up));
-    seen.sum = skproj_add_above_avx2(seen.sum, skproj_low_half_avx2(v), wide);
-    seen.more = skproj_add_above_avx2(seen.more, skproj_high_half_avx2(v), wide);
-    return seen;
-}
-
-/* See look in _simd_looks.h. */
-static SKPROJ_AVX2_CODE ptrdiff_t
-SKPROJ_F32(look_avx2)(const float *x, ptrdiff_t n, float level, int signed_,
-                      double *excess, double *below, double *above)
-{
-    const __m256d zero = _mm256_setzero_pd();
-    skproj_seen_avx2 seen = {zero, zero, _mm256_set1_ps(-INFINITY),
-                             _mm256_set1_ps(INFINITY), _mm256_setzero_si256()};
-    float lows[8], highs[8];
-    int32_t counts[8];
-    double total = 0.0;
-    ptrdiff_t count = 0;
-    for (ptrdiff_t start = 0; start < n; start += SKPROJ_SUM_BLOCK) {
-        const ptrdiff_t stop = SKPROJ_MIN(start + SKPROJ_SUM_BLOCK, n);
-        ptrdiff_t i = start;
-        seen.sum = seen.more = zero;
-        seen.ups = _mm256_setzero_si256();
-        for (; i + 8 <= stop; i += 8)
-            seen = skproj_see_avx2(
-                seen, SKPROJ_F32(values_avx2)(x + i, 8, signed_), level);
-        if (i < stop)
-            seen = skproj_see_avx2(
-                seen, SKPROJ_F32(values_avx2)(x + i, stop - i, signed_), level);
-        total += skproj_total_avx2(seen.sum, seen.more);
-        _mm256_storeu_si256((__m256i *)counts, seen.ups);
-        for (int k = 0; k < 8; ++k)
-            count += counts[k];
-    }
-    _mm256_storeu_ps(lows, seen.low);
-    _mm256_storeu_ps(highs, seen.high);
-    for (int k = 1; k < 8; ++k) {
-        lows[0] = lows[k] > lows[0] ? lows[k] : lows[0];
-        highs[0] = highs[k] < highs[0] ? highs[k] : highs[0];
-    }
-    *excess = total;
-    *below = lows[0];
-    *above = highs[0];
-    return count;
 }
 
 /* See collect_band in _simd_looks.h. */

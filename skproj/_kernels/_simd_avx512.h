@@ -142,29 +142,7 @@ SKPROJ_F32(look_avx512)(const float *x, ptrdiff_t n, float level, int signed_,
     return a.count + b.count;
 }
 
-static SKPROJ_AVX512_CODE ptrdiff_t
-SKPROJ_F64(collect_band_avx512)(const double *x, ptrdiff_t n, double low, double high,
-                               int signed_, double *band, ptrdiff_t *count,
-                               double *excess)
-{
-    const __m512d lows = _mm512_set1_pd(low), highs = _mm512_set1_pd(high);
-    __m512d sum = _mm512_setzero_pd();
-    ptrdiff_t kept = 0, n_above = 0;
-    for (ptrdiff_t i = 0; i < n; i += 8) {
-        __mmask8 in = (__mmask8)(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
-        __m512d v = SKPROJ_F64(values_avx512)(x + i, in, signed_);
-        __mmask8 above = _mm512_mask_cmp_pd_mask(in, v, highs, _CMP_GT_OQ);
-        in = _mm512_mask_cmp_pd_mask(in & (__mmask8)~above, v, lows, _CMP_GT_OQ);
-        sum = _mm512_mask_add_pd(sum, above, sum, _mm512_sub_pd(v, lows));
-        n_above += __builtin_popcount(above);
-        _mm512_storeu_pd(band + kept, _mm512_maskz_compress_pd(in, v));
-        kept += __builtin_popcount(in);
-    }
-    *count += n_above;
-    *excess += _mm512_reduce_add_pd(sum);
-    return kept;
-}
-
+/* See collect_band in _simd_looks.h; of double entries AVX2 does it in less time. */
 static SKPROJ_AVX512_CODE ptrdiff_t
 SKPROJ_F32(collect_band_avx512)(const float *x, ptrdiff_t n, float low, float high,
                                int signed_, float *band, ptrdiff_t *count,

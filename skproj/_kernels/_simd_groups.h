@@ -41,8 +41,7 @@ static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                       double *largest)
 {
-    SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,
-                   NAME(max_abs_rows)(x + i * stride, rows, w, stride, largest));
+    SKPROJ_BY_ROWS(n, NAME(max_abs_rows)(x + i * stride, rows, w, stride, largest));
 }
 
 static SKPROJ_INLINE double NAME(magnitude)(T x) { return fabs((double)x); }
@@ -77,8 +76,7 @@ static SKPROJ_INLINE double NAME(square)(T x) { return (double)x * (double)x; }
     static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name##_columns)(                     \
         const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, double *sums)         \
     {                                                                                 \
-        SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,                                  \
-                       NAME(name##_rows)(x + i * stride, rows, w, stride, sums));     \
+        SKPROJ_BY_ROWS(n, NAME(name##_rows)(x + i * stride, rows, w, stride, sums));     \
     }
 
 SKPROJ_DEFINE_SUM(sum_abs, magnitude)
@@ -109,8 +107,7 @@ static SKPROJ_UNUSED SKPROJ_CLONES void
 NAME(sum_and_max_abs_columns)(const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride,
                               double *sums, double *largest)
 {
-    SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,
-                   NAME(sum_and_max_abs_rows)(x + i * stride, rows, w, stride, sums,
+    SKPROJ_BY_ROWS(n, NAME(sum_and_max_abs_rows)(x + i * stride, rows, w, stride, sums,
                                               largest));
 }
 
@@ -158,18 +155,18 @@ static SKPROJ_INLINE T NAME(soft_entry)(T v, double level, double offset)
         const double *levels, const double *offsets, T *out, ptrdiff_t out_stride)    \
     {                                                                                 \
         SKPROJ_SIMD()                                                                 \
-        for (ptrdiff_t j = 0; j < w; ++j)                                             \
+        for (ptrdiff_t j = 0; j < w; ++j) {                                           \
+            const double level = levels[j], offset = offsets[j];                      \
             for (int k = 0; k < rows; ++k)                                            \
                 out[j + k * out_stride] =                                             \
-                    NAME(name##_entry)(x[j + k * stride], levels[j],                  \
-                                       offsets ? offsets[j] : 0.0);                   \
+                    NAME(name##_entry)(x[j + k * stride], level, offset);             \
+        }                                                                             \
     }                                                                                 \
     static SKPROJ_UNUSED SKPROJ_CLONES void NAME(name##_columns)(                     \
         const T *x, ptrdiff_t n, ptrdiff_t w, ptrdiff_t stride, const double *levels, \
         const double *offsets, T *out, ptrdiff_t out_stride)                          \
     {                                                                                 \
-        SKPROJ_BY_ROWS(n, stride > SKPROJ_SHORT_ROW,                                  \
-                       NAME(name##_rows)(x + i * stride, rows, w, stride, levels,     \
+        SKPROJ_BY_ROWS(n, NAME(name##_rows)(x + i * stride, rows, w, stride, levels,     \
                                          offsets, out + i * out_stride, out_stride)); \
     }
 

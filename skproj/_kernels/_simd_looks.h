@@ -38,7 +38,8 @@ NAME(look_of)(const T *x, ptrdiff_t n, T level, const int signed_, double *exces
         for (ptrdiff_t i = start; i < stop; ++i) {
             T v = NAME(value)(x[i], signed_);
             T lower = v > level ? -(T)INFINITY : v, upper = v > level ? v : (T)INFINITY;
-            sum += v > level ? (double)v - (double)level : 0.0;
+            T top = v > level ? v : level; /* of the type: compilers widen it once */
+            sum += (double)top - (double)level;
             ups += v > level;
             low = lower > low ? lower : low;
             high = upper < high ? upper : high;
@@ -59,10 +60,6 @@ NAME(look)(const T *x, ptrdiff_t n, T level, int signed_, double *excess, double
 #ifdef SKPROJ_AVX512
     if (skproj_has_avx512())
         return NAME(look_avx512)(x, n, level, signed_, excess, below, above);
-#endif
-#if defined(SKPROJ_AVX2) && defined(SKPROJ_SINGLE)
-    if (skproj_has_avx2())
-        return NAME(look_avx2)(x, n, level, signed_, excess, below, above);
 #endif
     return signed_ ? NAME(look_of)(x, n, level, 1, excess, below, above)
                    : NAME(look_of)(x, n, level, 0, excess, below, above);
@@ -127,7 +124,7 @@ static SKPROJ_UNUSED SKPROJ_CLONES ptrdiff_t
 NAME(collect_band)(const T *x, ptrdiff_t n, T low, T high, int signed_, T *band,
                    ptrdiff_t *count, double *excess)
 {
-#ifdef SKPROJ_AVX512
+#if defined(SKPROJ_AVX512) && defined(SKPROJ_SINGLE)
     if (skproj_has_avx512())
         return NAME(collect_band_avx512)(x, n, low, high, signed_, band, count, excess);
 #endif

@@ -8,11 +8,12 @@ References: Condat, Math. Program. 158 (2016), doi:10.1007/s10107-015-0946-6.
 
 from cython cimport floating
 from libc.math cimport INFINITY, NAN, isnan
+from libc.stdlib cimport free
 
 from ._bands cimport LONG, Band, find_root_of_long
 from ._layout cimport Groups, are_contiguous, groups_of
 from ._newton cimport MANY, Root, newton, set_threshold, start_near_root
-from ._roots cimport Roots, find_roots, store_root
+from ._roots cimport Roots, copy_as_rows, find_roots, store_root
 from ._simd cimport (
     SKPROJ_MAP_SUBTRACT, SKPROJ_NORM_L1, largest_value, map_group, reduce_group
 )
@@ -45,6 +46,7 @@ def group_thresholds(
         Root root
         Band band
         Band* band_given = NULL
+        void* copies = NULL
         int failed = 0
 
     if n_groups == 0 or X.shape[0] == 0 or X.shape[1] == 0:
@@ -76,6 +78,8 @@ def group_thresholds(
         band.low, band.high = guess
         band_given = &band
     with nogil:
+        if n_outside > 0:
+            copies = copy_as_rows(&x, &groups)
         # Many long groups are better shared out among the threads than each of them.
         if (indptr is None and are_contiguous(&groups) and groups.size >= LONG
                 and (n_groups == 1 or groups.size >= 16 * LONG)):
@@ -92,6 +96,7 @@ def group_thresholds(
             else:
                 set_threshold(levels[j], offsets[j], signed_, x, &levels[j],
                               &offsets[j])
+        free(copies)
     if failed:
         raise MemoryError("No memory for the workspace of the l1 threshold.")
     return n_outside

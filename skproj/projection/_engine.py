@@ -49,7 +49,7 @@ class GroupMap:
     threshold : float, or float64 array of shape (n_groups,); ``levels + offsets`` if
         None.
     offsets : float64 array of shape (n_groups,), to be added to the levels of a soft
-        threshold; zeros if None.
+        threshold; None for the other maps.
     """
 
     kind: int | None

@@ -172,7 +172,8 @@ def norm_l11(
 
 
 def _solve_prox_l1(groups, norms, alpha, n_threads):
-    return GroupMap(_groups.SOFT, np.full(len(norms), alpha), 0.0)
+    levels = np.full(len(norms), alpha)
+    return GroupMap(_groups.SOFT, levels, 0.0, np.zeros(len(norms)))
 
 
 PROX_L1 = Solver(_solve_prox_l1, _groups.LINF, batched=True)

@@ -173,7 +173,8 @@ def _solve_prox_linf1(groups, norms, alpha, n_threads):
     clipping = solve_l1inf(groups, norms, alpha, n_threads)
     if clipping.kind is None:
         return GroupMap(_groups.CLIP, np.zeros(groups.n_groups), 0.0)
-    return GroupMap(_groups.SOFT, clipping.levels, 0.0)
+    levels = clipping.levels
+    return GroupMap(_groups.SOFT, levels, 0.0, np.zeros(len(levels)))
 
 
 PROX_L1INF = Solver(_solve_prox_l1inf, _groups.L1, batched=True)

@@ -7,7 +7,12 @@ finds the same levels from any start. A good estimate saves passes over the matr
 import numpy as np
 
 from skproj._kernels import _l1inf
-from skproj.projection._policy import MAX_SAMPLE_ENTRIES, MAX_SAMPLE_GROUP
+from skproj.projection._policy import (
+    MAX_SAMPLE_ENTRIES,
+    MAX_SAMPLE_GROUP,
+    MIN_SAMPLE_ENTRIES,
+    SAMPLED_PART,
+)
 
 # With fewer groups left in a sample, its theta says little about that of all groups.
 MIN_SAMPLE_GROUPS = 8
@@ -34,8 +39,10 @@ def estimate_theta(groups, l1, radius, low):
     is a lower bound of theta.
     """
     size = groups.shape[1]
+    n_entries = int(groups.size * SAMPLED_PART)
+    n_entries = min(max(n_entries, MIN_SAMPLE_ENTRIES), MAX_SAMPLE_ENTRIES)
     step = max(size // MAX_SAMPLE_GROUP, 1)
-    n_picked = max(MAX_SAMPLE_ENTRIES // (size // step), 1)
+    n_picked = max(n_entries // (size // step), 1)
     alive = np.flatnonzero(l1 > low)
     if len(alive) <= n_picked:
         return low
@@ -48,7 +55,7 @@ def estimate_theta(groups, l1, radius, low):
         theta = max(_theta_of_part(groups, picked, step, radius * share, theta), low)
         if np.count_nonzero(l1[picked] > theta) < MIN_SAMPLE_GROUPS:
             # Of few groups, those with the largest l1 norms; theta of all is not less.
-            n_few = min(max(MAX_SAMPLE_ENTRIES // size, 1), len(alive))
+            n_few = min(max(n_entries // size, 1), len(alive))
             few = np.argpartition(l1, -n_few)[-n_few:]
             return max(_theta_of_part(groups, np.sort(few), 1, radius, low), low)
     return theta

@@ -12,9 +12,12 @@ DEFAULT_PARALLEL_MIN_SIZE_OF_COLUMNS = 1 << 20
 AT_ONCE = 1 << 10
 
 # In the exact l1,inf projection, groups of which something is left are copied if they
-# are at most this part of all. From so many entries on, a sample pays. It has at most
-# so many entries, and of a group at least so many, if the group has them.
+# are at most this part of all. From so many entries on, a sample pays: of this part of
+# all of them, at least and at most so many, and of a group at least so many, if the
+# group has them.
 FEW_ALIVE = 1 / 16
-SAMPLED_ENTRIES = 1 << 17
+SAMPLED_ENTRIES = 1 << 18
+SAMPLED_PART = 1 / 64
+MIN_SAMPLE_ENTRIES = 1 << 14
 MAX_SAMPLE_ENTRIES = 1 << 16
 MAX_SAMPLE_GROUP = 1024

@@ -92,7 +92,7 @@ def test_guess_of_theta_changes_nothing(shape, dtype):
 @pytest.mark.parametrize("axis", [0, 1])
 def test_estimate_from_a_sample_changes_nothing(monkeypatch, axis):
     """The projection is the same with any other estimate, and close to a good one."""
-    X = np.random.default_rng(4).normal(size=(400, 500))
+    X = np.random.default_rng(4).normal(size=(500, 600))
     assert X.size >= SAMPLED_ENTRIES
     for share in (1e-12, 0.01, 0.5):
         radius = share * norm_l1inf(X, axis=axis)
@@ -150,7 +150,7 @@ def test_band_of_a_long_vector_changes_nothing(function, dtype):
 def test_groups_that_vanish_may_be_left_out(axis, dtype):
     """As many as there may be, one more and one less of them are left."""
     rng = np.random.default_rng(7)
-    n_groups, size = 320, 450
+    n_groups, size = 320, 900
     n_few = int(FEW_ALIVE * n_groups)
     for n_large in (1, n_few - 1, n_few, n_few + 1):
         X = rng.uniform(0.5, 1.0, size=(size, n_groups)).astype(dtype)
