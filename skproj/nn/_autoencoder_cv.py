@@ -321,6 +321,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
     def _choose(self, path, model, encoded, X, sample_weight):
         """Take the state of the best candidate of a path."""
         parameters, counts = path.parameters, path.counts
+        self.cv_results_ = tabulate_scores(parameters, path.scores, counts)
         self.path_rows_ = np.arange(len(path.states))
         best = choose_row(
             self._projection().density(parameters["eta"]),

@@ -65,10 +65,10 @@ def add_linear_part(path, candidate, model, encoded, X, sample_weight):
         train = data[0][rows], data[1][rows], (encoded.weight * share)[rows]
         try:
             union = support_at(eta, "log_loss", *train, structure)
-        except ValueError:
+            union[scorer.supports[candidate]] = True
+            folds.append(_Fold(scorer, candidate, np.flatnonzero(union), train))
+        except ValueError:  # one class, or no feature
             return 0.0
-        union[scorer.supports[candidate]] = True
-        folds.append(_Fold(scorer, candidate, np.flatnonzero(union), train))
     temperature = path.temperatures[candidate]
     best = max(
         (
@@ -85,8 +85,8 @@ def add_linear_part(path, candidate, model, encoded, X, sample_weight):
     if best.score - price[1] <= path.scores[:, candidate].mean() - price[0]:
         return 0.0
     state = path.states[candidate]
-    union = selected | (state["feature_importances_"] != 0)
-    part = _Ridge(*data, encoded.weight, np.flatnonzero(union))
+    selected[state["_columns_"]] = True
+    part = _Ridge(*data, encoded.weight, np.flatnonzero(selected))
     part = part.logits(PENALTIES[best.penalty], len(state["classes_"]))
     path.states.append(_with_linear_part(model, state, part, best.share, temperature))
     path.noises.append(path.noises[candidate])
@@ -171,7 +171,7 @@ def _with_linear_part(model, state, part, share, temperature):
     columns, scale, coef, intercept = part
     lengths = np.linalg.norm(coef * scale, axis=0)
     importances = state["feature_importances_"]
-    kept = (lengths > 0.0) | (importances[columns] != 0)
+    kept = (lengths > 0.0) | np.isin(columns, state["_columns_"])
     columns, coef, lengths = columns[kept], coef[:, kept], lengths[kept]
     factor = share * importances.sum() / lengths.sum()
     importances = importances * (1.0 - share)
@@ -211,4 +211,5 @@ def _with_linear_part(model, state, part, share, temperature):
 
 def _dense(X, columns):
     X = X[:, columns]
-    return (X.toarray() if sparse.issparse(X) else X).astype(np.float64)
+    X = X.toarray() if sparse.issparse(X) else X
+    return X.astype(np.float64, order="C")

@@ -39,7 +39,9 @@ def wide():
 
 
 def quick(**params):
-    return SparseSupervisedAutoencoderCV(**scheduled({**SMALL, "cv": 2, **params}))
+    """Return a small search of the network alone."""
+    fixed = {**SMALL, "cv": 2, "linear_part": False}
+    return SparseSupervisedAutoencoderCV(**scheduled({**fixed, **params}))
 
 
 def single(**params):

@@ -20,6 +20,7 @@ OPTIONS = {
     "cv": 3,
     "random_state": 0,
     "hidden_layer_sizes": (10,),
+    "linear_part": False,  # not of blocks
     "schedule": SparsificationSchedule(keep_fraction=0.5, batch_size=32),
 }
 

@@ -19,8 +19,9 @@ from skproj.utils._stability import stability_index
 
 
 def quick(**params):
-    """Return a small search that takes few and large steps."""
-    return SparseSupervisedAutoencoderCV(**scheduled({**SMALL, "cv": 3, **params}))
+    """Return a small search of the network alone, with few and large steps."""
+    fixed = {**SMALL, "cv": 3, "linear_part": False}
+    return SparseSupervisedAutoencoderCV(**scheduled({**fixed, **params}))
 
 
 def assert_same_search(one, other, X, **tolerance):
