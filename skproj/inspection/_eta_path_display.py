@@ -77,7 +77,8 @@ class EtaPathDisplay:
     has one point: the candidate that is most like the chosen one. The label of the axis
     says how many candidates there are, and in what the points differ. The chosen point
     of a :class:`~skproj.nn.SparseSupervisedAutoencoderCV` may be above the others,
-    because its network was trained for one more stage, with less noise.
+    because its network was trained for one more stage, with less noise, or has a
+    linear part, which may bring features of its own.
 
     A fit with ``params[i]`` starts elsewhere than the path did. The two agree up to the
     tolerance of the solver, and may keep other ones of several similar features: the

@@ -24,7 +24,12 @@ from skproj.nn._schedule import SparsificationSchedule
 from skproj.nn._targets import relative_weights
 from skproj.nn._training._tensors import torch_threads
 from skproj.utils._docs import shared_docs
-from skproj.utils._path_search import SELECTION_RULES, choose_row, tabulate_scores
+from skproj.utils._path_search import (
+    ONE_STANDARD_ERROR,
+    SELECTION_RULES,
+    choose_row,
+    tabulate_scores,
+)
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import (
     STABILITY_ATTRIBUTES,
@@ -83,11 +88,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         predictions of the folds for their test samples.
     linear_part : bool, default=True
         Whether to take the weighted mean of the logits of the network and of a ridge
-        logistic regression, if that lowers the log loss of the folds by more than the
-        price of its features in "parsimonious". The regression sees the features that
-        the network or a linear model in the l1,2 ball selects. It becomes a part of
-        the network, as further hidden units. Used with the cross-entropy, the default
-        scoring, data in memory and the activations "silu", "relu" and "gelu".
+        logistic regression, if that lowers the log loss of the folds by more than 0.6 /
+        sqrt(n_samples) for each factor of e by which there are more features. The
+        regression sees the features that the network or a linear model in the l1,2
+        ball selects. It becomes a part of the network, as two more hidden units for
+        each class. Used with the cross-entropy, the default scoring, data in memory, a
+        hidden layer, the activations "silu", "relu" and "gelu", and another rule than
+        "one-standard-error".
     {device}
 
     Attributes
@@ -194,6 +201,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         "importances_path_",
         "n_features_path_",
     )
+    _state_migrations = ({"linear_part": False},)
     _optional_attributes = ("linear_weight_", "path_rows_")  # of later versions
     # Files of the first versions do not know what the folds have kept.
     _fitted_attributes = (
@@ -344,7 +352,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             means = path.scores.mean(axis=0)
             best = len(means) - 1 if means[-1] > means[best] else best
         self.linear_weight_ = 0.0
-        if self.linear_part:
+        if self.linear_part and self.selection_rule != ONE_STANDARD_ERROR:
             self.linear_weight_ = add_linear_part(
                 path, best, model, encoded, X, sample_weight
             )

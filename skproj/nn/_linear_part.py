@@ -10,9 +10,10 @@ from skproj.blocks import RowBlocks
 from skproj.linear_model._default_radius import choose_support, support_at
 from skproj.nn._autoencoder_folds import training_shares
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
+from skproj.nn._training._units import largest_entry
 from skproj.utils._calibration import fit_temperature
 from skproj.utils._moments import mean_and_deviation
-from skproj.utils._path_search import price_of_features
+from skproj.utils._path_search import SCORE_PER_FACTOR
 
 # Activations f with f(z) - f(-z) = z: two units pass on what one linear unit says.
 PASSING = ("silu", "relu", "gelu")
@@ -46,7 +47,8 @@ def add_linear_part(path, candidate, model, encoded, X, sample_weight):
         Of the linear part; 0 if there is none.
     """
     has_logits = path.calibrated and model.loss == "cross_entropy"
-    if isinstance(X, RowBlocks) or not has_logits or model.activation not in PASSING:
+    passes_on = model.activation in PASSING and model._hidden_sizes()
+    if isinstance(X, RowBlocks) or not has_logits or not passes_on:
         return 0.0
     structure, data = model._structure(), (X[encoded.rows], encoded.targets)
     try:
@@ -78,11 +80,10 @@ def add_linear_part(path, candidate, model, encoded, X, sample_weight):
         ),
         key=lambda mean: mean.score,
     )
-    price = price_of_features(
-        np.array([path.counts[:, candidate], [len(fold.columns) for fold in folds]]).T,
-        X.shape[0],
-    )
-    if best.score - price[1] <= path.scores[:, candidate].mean() - price[0]:
+    n_features = np.mean([len(fold.columns) for fold in folds])
+    n_before = max(path.counts[:, candidate].mean(), 1.0)
+    price = SCORE_PER_FACTOR / np.sqrt(X.shape[0]) * np.log(n_features / n_before)
+    if best.score - price <= path.scores[:, candidate].mean():
         return 0.0
     state = path.states[candidate]
     selected[state["_columns_"]] = True
@@ -100,10 +101,11 @@ class _Ridge:
     """Logistic regressions with a ridge penalty on some standardised columns."""
 
     def __init__(self, X, y, weight, columns):
+        smallest = 1.0 / largest_entry(X.dtype)  # as `Units`
         X = _dense(X, columns)
         self.columns = columns
         self.mean, scale = mean_and_deviation(X, weight / weight.sum())
-        self.scale = np.where(scale > 0.0, scale, 1.0)
+        self.scale = np.where(scale < smallest, 1.0, scale)
         self._data = (X - self.mean) / self.scale, y, weight / weight.mean()
 
     def logits(self, penalty, n_classes):
@@ -180,7 +182,8 @@ def _with_linear_part(model, state, part, share, temperature):
     module = state["module_"]
     layers = [(layer.weight, layer.bias) for layer in module.encoder[::2]]
     weight, bias = layers[0]
-    places = torch.from_numpy(np.searchsorted(columns, state["_columns_"]))
+    places = np.searchsorted(columns, state["_columns_"])
+    places = torch.from_numpy(places).to(weight.device)
     wide = weight.new_zeros(len(weight), len(columns)).index_copy(1, places, weight)
     coef, intercept = (torch.from_numpy(a).to(weight) for a in (coef, intercept))
     layers[0] = torch.cat([wide, coef, -coef]), torch.cat([bias, intercept, -intercept])

@@ -151,20 +151,14 @@ def choose_row(radii, scores, rule, *, n_features=None, n_samples=None, paths=No
         log_counts = np.log(np.maximum(n_features.mean(axis=0), 1.0))
         width = min(SMOOTHING_WIDTH / n_samples, MAX_SMOOTHING_WIDTH)
         means = smooth_paths(means, log_counts, paths, width)
-        means = means - price_of_features(n_features, n_samples)
+        excess = np.maximum(log_counts - np.log(FREE_FEATURES), 0.0)
+        means = means - SCORE_PER_FACTOR / np.sqrt(n_samples) * excess
     threshold = means.max()
     if rule == ONE_STANDARD_ERROR and len(scores) > 1:
         best = scores[:, means.argmax()]
         threshold -= best.std(ddof=1) / np.sqrt(len(scores))
     good = np.flatnonzero(means >= threshold)
     return int(good[radii[good].argmin()])
-
-
-def price_of_features(n_features, n_samples):
-    """Return what numbers of features, of shape (n_splits, n_candidates), must gain."""
-    log_counts = np.log(np.maximum(n_features.mean(axis=0), FREE_FEATURES))
-    price = SCORE_PER_FACTOR / np.sqrt(n_samples)
-    return price * (log_counts - np.log(FREE_FEATURES))
 
 
 def smooth_paths(means, log_counts, paths, width):

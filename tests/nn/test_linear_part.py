@@ -85,12 +85,17 @@ def test_part_raises_the_score_of_the_folds(linear_data):
     assert search.selection_frequency_[search.get_support()].max() == 1.0
 
 
-def test_score_does_not_see_the_test_samples():
+def test_score_does_not_see_the_test_samples(monkeypatch):
     """With classes drawn by lot, the folds do not learn them."""
     rng = np.random.default_rng(3)
     X, y = rng.normal(size=(80, 300)), np.arange(80) % 2
+    support = np.arange(300) < 60
+    choice = support, 2.0, True  # as if there were something to learn
+    monkeypatch.setattr(_linear_part, "choose_support", lambda *_: choice)
+    monkeypatch.setattr(_linear_part, "SCORE_PER_FACTOR", -1.0)  # features for nothing
     search = fit(X, y)
-    assert search.best_score_ < -0.6  # log(2) is .69
+    assert search.linear_weight_ > 0.0
+    assert search.cv_results_["mean_test_score"][-1] < -0.6  # log(2) is .69
 
 
 def test_part_stays_away_where_features_matter_only_jointly():
@@ -109,6 +114,7 @@ def test_part_stays_away_where_features_matter_only_jointly():
         {"activation": "tanh"},
         {"loss": "focal"},
         {"scoring": "accuracy"},
+        {"selection_rule": "one-standard-error"},
     ],
     ids=str,
 )
@@ -117,6 +123,13 @@ def test_network_is_alone(linear_data, parameters):
     search = fit(*linear_data, **parameters)
     assert search.linear_weight_ == 0.0
     assert search.module_.encoder[0].out_features == 20
+
+
+def test_network_without_hidden_units_is_alone(linear_data):
+    """It is linear."""
+    X, y = linear_data
+    search = SparseSupervisedAutoencoderCV((), max_epochs=8, random_state=0).fit(X, y)
+    assert search.linear_weight_ == 0.0
 
 
 def test_decoder_sees_all_features(linear_data):
@@ -164,7 +177,7 @@ def test_sparse_and_weighted_samples(linear_data):
     )
     weighted.fit(X, y, sample_weight=weight)
     repeated.fit(X[rows], y[rows])
-    assert repeated.linear_weight_ == weighted.linear_weight_
+    assert repeated.linear_weight_ == weighted.linear_weight_ > 0.0
     assert_allclose(
         repeated.predict_proba(X), weighted.predict_proba(X), rtol=1e-4, atol=1e-6
     )
@@ -179,6 +192,7 @@ def test_class_that_a_fold_lacks():
     search = fit(X, y, cv=splits)
     assert np.isfinite(search.predict_proba(X)).all()
     assert np.isfinite(search.best_score_)
+    assert search.linear_weight_ > 0.0
 
 
 def test_forbidden_features_stay_out(linear_data):
@@ -188,6 +202,16 @@ def test_forbidden_features_stay_out(linear_data):
     support = search.get_support()
     assert not support[:2].any()
     assert support[59]
+    assert search.linear_weight_ > 0.0
+
+
+def test_features_of_denormal_numbers_are_constant(linear_data):
+    """Coefficients of them would be infinite in float32."""
+    X, y = linear_data
+    X = X * np.where(np.arange(60) == 3, 1e-41, 1.0)
+    search = fit(X.astype(np.float32), y)
+    assert np.isfinite(search.predict_proba(X.astype(np.float32))).all()
+    assert search.linear_weight_ > 0.0
 
 
 def test_two_classes_have_one_linear_function():
@@ -196,4 +220,5 @@ def test_two_classes_have_one_linear_function():
     search = fit(X, y)
     difference = np.diff(search.transform(X), axis=1)[:, 0]
     assert_allclose(search.decision_function(X), difference)
+    assert search.linear_weight_ > 0.0
     assert search.predict(X).shape == (80,)
