@@ -339,6 +339,7 @@ cdef class Loss:
             double* hessian
             const double** columns
             int n_logits = <int>(self.n_samples * n_outputs), _
+            bint moves
         if not self.has_intercept or not value < INFINITY:
             return value
         gradient = <double*>malloc((size * (4 + 2 * size) + n_free) * sizeof(double))
@@ -370,12 +371,15 @@ cdef class Loss:
             decrease = dot(gradient, step, size)
             previous, length = value, squares
             memcpy(start, intercept, size * sizeof(double))
-            while True:
+            moves = True
+            while moves:
+                moves = False
                 for i in range(size):
                     shift[i] = -intercept[i]
                     intercept[i] = start[i] - step[i]
                     shift[i] += intercept[i]
                     step[i] *= 0.5
+                    moves |= intercept[i] != start[i]
                 value = self.move(products, intercept, shift, value, residuals)
                 squares = self.intercept_gradient(residuals, gradient)
                 if decrease > MIN_RELATIVE_DECREASE * previous:
@@ -383,6 +387,9 @@ cdef class Loss:
                         break
                 elif not squares > length:
                     break
+            if not moves:  # sums of small changes have lost the value in rounding
+                value = self.evaluate(products, intercept, residuals)
+                break
         free(gradient)
         return value
 

@@ -271,3 +271,20 @@ def test_losses_take_products_of_any_layout(n_outputs, name, layout):
             loss.linear_term_and_bound(residuals, products, 2 * products),
         )
         assert_allclose(*changes, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(1, 60, 2))
+def test_intercept_of_classes_of_very_different_weight(seed):
+    """The search for a step ends where changes of the loss are lost in rounding."""
+    rng = np.random.default_rng(seed)
+    n_samples, n_classes = rng.integers(5, 60), rng.integers(2, 4)
+    y = rng.integers(0, n_classes, n_samples)
+    y[:n_classes] = np.arange(n_classes)
+    targets = np.eye(n_classes)[y]
+    weights = np.where(y == 0, 1000.0, 1e-4)
+    weights /= weights.sum()
+    means = weights @ targets
+    products = np.zeros((n_samples, n_classes), order="F")
+    _, value, residuals = Softmax(targets, weights).best_intercept(products, None)
+    assert_allclose(value, -xlogy(means, means).sum(), rtol=1e-8)
+    assert_allclose(residuals.sum(axis=0), 0.0, atol=1e-12)
