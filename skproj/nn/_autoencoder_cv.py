@@ -113,7 +113,7 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         :class:`~sklearn.model_selection.GridSearchCV`, with the mean number of
         selected features of the folds in ``"mean_n_features"``. After the radii comes
         the chosen one with less noise at the end, and the last row has the linear part
-        if there is one.
+        if there is one, with its weight in ``"param_linear_weight"``.
     etas_ : ndarray of shape (n_etas,)
         The radii that were tried, from dense to sparse.
     path_rows_ : ndarray of int of shape (n_etas,)

@@ -21,6 +21,8 @@ class Path:
         Fitted attributes of the candidates.
     noises : list of float
         Noise on the input in the last stage of the candidates.
+    linear_weights : list of float
+        Weight of the linear part of the candidates.
     n_distinct : int
         Number of distinct samples.
     scorers : list of FoldScorer
@@ -35,6 +37,7 @@ class Path:
 
     states: list
     noises: list
+    linear_weights: list
     n_distinct: int
     scorers: list
     refiners: list
@@ -46,6 +49,7 @@ class Path:
         return {
             "eta": np.array([state["eta_"] for state in self.states]),
             "final_noise": np.array(self.noises),
+            "linear_weight": np.array(self.linear_weights),
         }
 
     def refine(self, candidate, noise):
@@ -53,6 +57,7 @@ class Path:
         state, *parts = self.refiners[candidate](noise)
         self.states.append(state)
         self.noises.append(noise)
+        self.linear_weights.append(0.0)
         for scorer, part in zip(self.scorers, parts, strict=True):
             scorer.add(part)
 
@@ -202,6 +207,7 @@ def train_side_by_side(
     return Path(
         states,
         [trainer.options.input_noise] * len(states),
+        [0.0] * len(states),
         len(encoded.rows),
         scorers,
         refiners,

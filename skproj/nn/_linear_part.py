@@ -91,6 +91,7 @@ def add_linear_part(path, candidate, model, encoded, X, sample_weight):
     part = part.logits(PENALTIES[best.penalty], len(state["classes_"]))
     path.states.append(_with_linear_part(model, state, part, best.share, temperature))
     path.noises.append(path.noises[candidate])
+    path.linear_weights.append(best.share)
     for fold, latent in zip(folds, best.latents, strict=True):
         fold.scorer.supports.append(fold.columns)
         fold.scorer.latents.append(latent)

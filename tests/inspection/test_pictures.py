@@ -137,7 +137,8 @@ def test_network_search_has_every_radius(name):
     rows = []
     for eta in etas:
         same = results["param_eta"] == eta
-        (row,) = np.flatnonzero(same & (results["param_final_noise"] == noise))
+        alone = same & (results["param_linear_weight"] == 0.0)
+        (row,) = np.flatnonzero(alone & (results["param_final_noise"] == noise))
         rows.append(best if eta == search.eta_ else row)
     assert_draws_rows(display, results, rows)
     assert_array_equal(display.n_features, search.n_features_path_[::-1])
@@ -149,8 +150,11 @@ def test_network_search_has_every_radius(name):
     hidden = len(results["params"]) - len(rows)
     assert (f"{len(rows)} of {len(rows) + hidden} candidates" in label) == (hidden > 0)
     refined = search.final_noise_ < noise
-    at_chosen = f"final noise = {search.final_noise_:.3g} at the chosen η"
-    assert (at_chosen in label) == refined
+    differs = [f"final noise = {search.final_noise_:.3g}"] if refined else []
+    if search.linear_weight_:
+        differs.append(f"linear weight = {search.linear_weight_:.3g}")
+    at_chosen = f"{', '.join(differs)} at the chosen η"
+    assert at_chosen in label if differs else "at the chosen" not in label
     from_table = EtaPathDisplay.from_cv_results(search)
     assert_array_equal(from_table.mean_scores, display.mean_scores)
     assert_array_equal(from_table.n_features, results["mean_n_features"][rows])
