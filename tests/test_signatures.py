@@ -61,8 +61,8 @@ SIGNATURES = {
         feature_weights=None, always_keep=None, never_keep=None, feature_groups=None,
         standardize=True, loss='cross_entropy', activation='silu',
         schedule='consensus', max_epochs=20,
-        class_weight=None, calibrate=True, device='auto', n_threads=1,
-        random_state=None, verbose=False
+        class_weight=None, calibrate=True, linear_part=True, device='auto',
+        n_threads=1, random_state=None, verbose=False
     """,
     "SparseSupervisedAutoencoderRegressor": """
         hidden_layer_sizes=(100,), *, eta=None, n_features_to_select=None,
