@@ -351,16 +351,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
             path.refine(best, schedule.final_noise)
             means = path.scores.mean(axis=0)
             best = len(means) - 1 if means[-1] > means[best] else best
-        self.linear_weight_ = 0.0
         if self.linear_part and self.selection_rule != ONE_STANDARD_ERROR:
-            self.linear_weight_ = add_linear_part(
-                path, best, model, encoded, X, sample_weight
-            )
-            best = len(path.states) - 1 if self.linear_weight_ else best
+            best = add_linear_part(path, best, model, encoded, X, sample_weight)
         self.cv_results_ = tabulate_scores(path.parameters, path.scores, path.counts)
         self.best_index_ = best
         self.best_score_ = self.cv_results_["mean_test_score"][best]
         self.final_noise_ = path.noises[best]
+        self.linear_weight_ = path.linear_weights[best]
         self._set_state(path.states[best])
         selected = self.get_support(indices=True)
         substitutes = find_substitutes(

@@ -85,7 +85,9 @@ class Path:
         if not self.calibrated:
             return np.array([scorer.scores for scorer in self.scorers])
         temperatures = self.temperatures[:, np.newaxis, np.newaxis]
-        return np.array([-log_losses(scorer, temperatures) for scorer in self.scorers])
+        return np.array(
+            [-log_losses(s, np.array(s.latents), temperatures) for s in self.scorers]
+        )
 
     def supports(self, candidate, n_features):
         """Return what a candidate selected, of shape (n_splits, n_features)."""
@@ -243,15 +245,16 @@ def training_shares(places, weight, weight_train):
     return part / whole
 
 
-def log_losses(scorer, temperatures):
+def log_losses(scorer, latents, temperatures):
     """Return the weighted mean log loss for each candidate.
 
     Parameters
     ----------
     scorer : FoldScorer
+    latents : ndarray of shape (n_candidates, n_known, n_classes)
     temperatures : ndarray of shape (n_candidates, 1, 1)
     """
-    log_probabilities = log_softmax(np.array(scorer.latents) / temperatures, axis=2)
+    log_probabilities = log_softmax(latents / temperatures, axis=2)
     samples = np.arange(len(scorer.labels))
     return -log_probabilities[:, samples, scorer.labels] @ (
         scorer.weight / scorer.weight.sum()

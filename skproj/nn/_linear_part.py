@@ -3,12 +3,11 @@
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from skproj.blocks import RowBlocks
 from skproj.linear_model._default_radius import choose_support, support_at
-from skproj.nn._autoencoder_folds import training_shares
+from skproj.nn._autoencoder_folds import log_losses, training_shares
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
 from skproj.nn._training._units import largest_entry
 from skproj.utils._calibration import fit_temperature
@@ -43,34 +42,35 @@ def add_linear_part(path, candidate, model, encoded, X, sample_weight):
 
     Returns
     -------
-    weight : float
-        Of the linear part; 0 if there is none.
+    candidate : int
+        The added one, or the given one if there is none.
     """
     has_logits = path.calibrated and model.loss == "cross_entropy"
     passes_on = model.activation in PASSING and model._hidden_sizes()
     if isinstance(X, RowBlocks) or not has_logits or not passes_on:
-        return 0.0
+        return candidate
     structure, data = model._structure(), (X[encoded.rows], encoded.targets)
     try:
         selected, eta, learns = choose_support(
             "log_loss", *data, encoded.weight, structure
         )
     except ValueError:  # too few samples of a class, say
-        return 0.0
+        return candidate
     if not learns:
-        return 0.0
+        return candidate
     weight = np.ones(len(encoded.places)) if sample_weight is None else sample_weight
     folds = []
     for scorer in path.scorers:
         share = training_shares(encoded.places, weight, scorer.weight_train)
-        rows = np.flatnonzero(encoded.weight * share)
-        train = data[0][rows], data[1][rows], (encoded.weight * share)[rows]
+        of_fold = encoded.weight * share
+        rows = np.flatnonzero(of_fold)
+        train = data[0][rows], data[1][rows], of_fold[rows]
         try:
             union = support_at(eta, "log_loss", *train, structure)
             union[scorer.supports[candidate]] = True
             folds.append(_Fold(scorer, candidate, np.flatnonzero(union), train))
         except ValueError:  # one class, or no feature
-            return 0.0
+            return candidate
     temperature = path.temperatures[candidate]
     best = max(
         (
@@ -84,7 +84,7 @@ def add_linear_part(path, candidate, model, encoded, X, sample_weight):
     n_before = max(path.counts[:, candidate].mean(), 1.0)
     price = SCORE_PER_FACTOR / np.sqrt(X.shape[0]) * np.log(n_features / n_before)
     if best.score - price <= path.scores[:, candidate].mean():
-        return 0.0
+        return candidate
     state = path.states[candidate]
     selected[state["_columns_"]] = True
     part = _Ridge(*data, encoded.weight, np.flatnonzero(selected))
@@ -95,7 +95,7 @@ def add_linear_part(path, candidate, model, encoded, X, sample_weight):
     for fold, latent in zip(folds, best.latents, strict=True):
         fold.scorer.supports.append(fold.columns)
         fold.scorer.latents.append(latent)
-    return best.share
+    return len(path.states) - 1
 
 
 class _Ridge:
@@ -157,10 +157,10 @@ class _Mean:
         own = fit_temperature(
             *map(np.concatenate, (self.latents, labels, weights)), n_distinct
         )
-        self.score = np.mean(
+        self.score = -np.mean(
             [
-                log_softmax(latent / own, axis=1)[np.arange(len(y)), y] @ (w / w.sum())
-                for latent, y, w in zip(self.latents, labels, weights, strict=True)
+                log_losses(fold.scorer, latent[np.newaxis], own)
+                for fold, latent in zip(folds, self.latents, strict=True)
             ]
         )
 

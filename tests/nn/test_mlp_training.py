@@ -152,23 +152,14 @@ def test_each_training_may_diverge(blobs, monkeypatch, n_stages):
 
 
 def test_error_of_a_callback_is_no_divergence(blobs):
-    class Fail:
+    class Fail(StopAfter):
         n_calls = 0
-
-        def setup(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
 
         def on_fit_task_end(self, estimator, context):
             self.n_calls += 1
             raise ValueError("no disk left")
 
-    fail = Fail()
+    fail = Fail("epoch", 1)
     with pytest.raises(ValueError, match="no disk left"):
         quick().set_callbacks(fail).fit(*blobs)
     assert fail.n_calls == 1
