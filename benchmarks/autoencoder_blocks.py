@@ -127,7 +127,7 @@ def time_products(blocks, batch_size, n_units=100):
     Z = torch.randn(1, n_units, len(X), dtype=X.dtype)
     columns = np.arange(X.shape[1], dtype=np.int32)
     factors = np.ones(len(columns), dtype=batch.dtype)
-    rows = SparseRows(batch, [(columns, factors)], len(columns))
+    rows = SparseRows(batch, [(columns, factors, None)], len(columns))
     turned = column_major(W).detach()
     n_batches = -(-blocks.shape[0] // batch_size)
     dense = shortest_time(lambda: W @ X.mT) + shortest_time(lambda: Z @ X)
