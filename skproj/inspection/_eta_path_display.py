@@ -282,8 +282,8 @@ class EtaPathDisplay:
         largest, x = inside.max(initial=0.0) or 1.0, self.etas.copy()
         # Radii that have no place on the axis get one beyond the others.
         beyond = {np.inf: (largest * (2.0 if is_log else 1.1), "∞", 0.03, "bottom")}
-        if is_log:  # above its points, which are those of no feature
-            beyond[0.0] = inside.min() / 2.0, "0", 0.97, "top"
+        if is_log:  # without features a score is the lowest, and a loss the highest
+            beyond[0.0] = inside.min() / 2.0, "0", 0.5, "center"
         for eta, (place, name, y, va) in beyond.items():
             if np.any(self.etas == eta):
                 x[self.etas == eta] = place
