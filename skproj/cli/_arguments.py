@@ -182,8 +182,6 @@ def add_select(commands):
         --out DIR: folder for features.csv and .json, model.skops, report.html and
             plots; without it nothing is written
         {OVERWRITE}
-        --resume: go on where an interrupted run with the same --out was, which has left
-            its finished steps in DIR.partial
         --no-progress: no progress bars
         --quiet: print nothing but errors
         """,
