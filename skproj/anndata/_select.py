@@ -194,7 +194,7 @@ def select_features(
     See Also
     --------
     selected_df : The selected genes as a table.
-    iter_chunks : For data that do not fit into memory.
+    skproj.blocks.open_blocks : For data that do not fit into memory.
     skproj.feature_selection.StabilitySelector : How reliable a selection is.
 
     Notes
