@@ -1,6 +1,6 @@
 """Time and memory of the epochs of the autoencoder on data in blocks of rows.
 
-    skproj datasets cells --n-obs 20000 --n-vars 20000 --density 0.05 --out cells.zarr
+    python benchmarks/_cells.py cells.zarr --n-obs 20000 --n-vars 20000
     python benchmarks/autoencoder_blocks.py cells.zarr
     python benchmarks/autoencoder_blocks.py cells.zarr --select 300
 
@@ -163,7 +163,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("path", type=Path, help="a zarr store of `skproj datasets`")
+    parser.add_argument("path", type=Path, help="a zarr store of `_cells.py`")
     parser.add_argument("--target", default="cell_type")
     parser.add_argument("--input-noise", type=float, default=1.0)
     parser.add_argument("--batch-size", type=int)

@@ -1,13 +1,13 @@
 """Time, passes and memory of the selectors on data in blocks of rows.
 
-    skproj datasets cells --n-obs 200000 --n-vars 20000 --out cells.zarr
+    python benchmarks/_cells.py cells.zarr --n-obs 200000 --n-vars 20000
     python benchmarks/blocks.py cells.zarr
     python benchmarks/blocks.py *.zarr --figures blocks.jsonl
     python benchmarks/blocks.py cells.zarr --fits fit --workers 1 2 \
         --figures blocks.jsonl --rst doc/benchmarks_blocks.rst \
         --plot doc/benchmarks_blocks.png
 
-Data. Tables of single cells written by ``skproj datasets cells``: 5 % of the entries
+Data. Tables of single cells written by ``benchmarks/_cells.py``: 5 % of the entries
 are not zero, and there are ten types of cells, which the selectors predict.
 
 Method. Each fit runs in a process of its own, with one thread for arithmetic and one

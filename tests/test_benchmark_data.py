@@ -1,11 +1,15 @@
-"""Data of the benchmarks: images, spectra and a chaotic series."""
+"""Data of the benchmarks: images, spectra, a chaotic series and single cells."""
 
 import math
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from scipy.integrate import solve_ivp
+from sklearn.feature_selection import f_classif
 
+from skproj.blocks import open_blocks
 from skproj.projection import hoyer_sparsity
 
 
@@ -168,3 +172,48 @@ def test_noise_is_that_of_the_targets(mackey_glass):
     X_noisy, y_noisy = mackey_glass.make_mackey_glass(4000, noise=0.3, random_state=0)
     np.testing.assert_array_equal(X, X_noisy)
     assert np.std(y_noisy - y) == pytest.approx(0.3, rel=0.05)
+
+
+@pytest.fixture
+def cells(import_benchmark):
+    return import_benchmark("_cells")
+
+
+@pytest.mark.parametrize("density", [0.001, 0.05, 0.3, 0.9])
+def test_cells_have_the_density(cells, density):
+    X, _ = cells.CellModel(1000, density=density).draw(3000)
+    assert X.has_canonical_format
+    assert X.dtype == np.float32
+    assert X.nnz / (3000 * 1000) == pytest.approx(density, rel=0.03)
+
+
+def test_first_cells_of_a_larger_table_are_the_same(cells):
+    model = cells.CellModel(600)
+    large, types = model.draw(2 * model.part_rows + 77)
+    for n_obs in (50, model.part_rows, model.part_rows + 1):
+        small, some = cells.CellModel(600).draw(n_obs)
+        assert (small != large[:n_obs]).nnz == 0
+        assert_array_equal(some, types[:n_obs])
+    assert (cells.CellModel(600, seed=1).draw(50)[0] != large[:50]).nnz
+
+
+def test_cells_are_told_apart_by_their_markers(cells):
+    model = cells.CellModel(2000, n_markers=20)
+    X, types = model.draw(3000)
+    sums = np.asarray(np.expm1(X.astype(np.float64)).sum(axis=1))
+    assert_allclose(sums, model.gene_mean.sum(), rtol=1e-5)
+    kept = X.getnnz(axis=0) > 0
+    top = np.argsort(-f_classif(X[:, kept], types)[0])[:200]
+    assert np.mean(model.marker_of[kept][top] >= 0) > 0.7
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data")
+def test_cells_are_written_as_a_store_of_blocks(cells, tmp_path, monkeypatch):
+    path = tmp_path / "cells.zarr"
+    options = ["--n-obs", "70", "--n-vars", "400"]
+    monkeypatch.setattr("sys.argv", ["_cells.py", str(path), *options])
+    cells.main()
+    blocks = open_blocks(path)
+    expected, _ = cells.CellModel(400).draw(70)
+    found = sparse.vstack([block for _, block in blocks])
+    assert (found != expected).nnz == 0

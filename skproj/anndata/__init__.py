@@ -1,7 +1,6 @@
 """Genes that tell groups of cells apart, for AnnData objects."""
 
-from skproj.anndata._chunks import iter_chunks
 from skproj.anndata._results import plot_selected, selected_df
 from skproj.anndata._select import select_features
 
-__all__ = ["iter_chunks", "plot_selected", "select_features", "selected_df"]
+__all__ = ["plot_selected", "select_features", "selected_df"]

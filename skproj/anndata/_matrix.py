@@ -129,11 +129,6 @@ def _source(mask, parameter):
     return f"adata.var[{mask!r}]" if isinstance(mask, str) else parameter
 
 
-def is_stored_by_gene(matrix):
-    """Whether a matrix is in a file in CSC format, where rows are scattered."""
-    return not sparse.issparse(matrix) and getattr(matrix, "format", None) == "csc"
-
-
 def read(matrix, cells, genes):
     """Return some cells and genes of a matrix as floating-point numbers in memory.
 
@@ -143,7 +138,7 @@ def read(matrix, cells, genes):
     """
     if isinstance(matrix, np.ndarray) or sparse.issparse(matrix):
         return pick(matrix, cells, genes)
-    if is_stored_by_gene(matrix):
+    if getattr(matrix, "format", None) == "csc":  # in a file, where rows are scattered
         ends = range(MAX_BLOCK_GENES, len(genes), MAX_BLOCK_GENES)
         blocks = (matrix[:, part] for part in np.split(genes, ends))
         parts = [pick(block, cells, range(block.shape[1])) for block in blocks]

@@ -28,7 +28,7 @@ from skproj.utils._docs import shared_docs
 NOTED = (
     *("groupby", "groups", "reference", "method", "eta"),
     *("n_genes", "n_genes_per_group", "min_genes_per_group"),
-    *("layer", "use_raw", "mask_var", "cv", "batch_key", "donor_key", "random_state"),
+    *("layer", "mask_var", "cv", "batch_key", "donor_key", "random_state"),
 )
 
 
@@ -45,7 +45,6 @@ def select_features(
     n_genes_per_group=None,
     min_genes_per_group=None,
     layer=None,
-    use_raw=False,
     mask_var=None,
     cv=5,
     batch_key=None,
@@ -100,10 +99,8 @@ def select_features(
         other cells the most: the radius that "cv" has chosen is enlarged until there
         are so many. Only for the linear method.
     layer : str, default=None
-        Layer to use instead of `adata.X`.
-    use_raw : bool, default=False
-        Only False is possible: `adata.raw` may have other genes than `adata.var`, where
-        the results go.
+        Layer to use instead of `adata.X`. Of `adata.raw`, which may have other genes,
+        make an AnnData by ``adata.raw.to_adata()``.
     mask_var : str or array-like of bool of shape (n_vars,), default=None
         The genes to choose from, or the column of `adata.var` that says which, such as
         "highly_variable". None stands for all. A Series is read by the names of genes.
@@ -194,7 +191,7 @@ def select_features(
     See Also
     --------
     selected_df : The selected genes as a table.
-    iter_chunks : For data that do not fit into memory.
+    skproj.blocks.open_blocks : For data that do not fit into memory.
     skproj.feature_selection.StabilitySelector : How reliable a selection is.
 
     Notes
@@ -286,6 +283,7 @@ def select_features(
     recipe.set_params(**{name: parameters[name] for name in structure})  # as given
     results["uns"]["params"] = {
         **{name: given[name] for name in NOTED},
+        "use_raw": False,  # which functions of scanpy ask for
         "groups": groups if isinstance(groups, str) else [str(x) for x in groups],
         "reference": "rest" if code is None else str(reference),
         "mask_var": mask_var if mask_var is None else str(mask_var),
@@ -303,7 +301,6 @@ def _check_arguments(
     adata,
     method,
     n_genes_per_group,
-    use_raw,
     cv,
     key_added,
     random_state,
@@ -313,12 +310,6 @@ def _check_arguments(
     **others,
 ):
     """Refuse arguments that can be judged without the data."""
-    if use_raw is not False:
-        raise ValueError(
-            "use_raw must be False: adata.raw may have other genes than adata.var, "
-            "where the results go; make a layer of it, or an AnnData by "
-            "adata.raw.to_adata()."
-        )
     check_choice("method", method, METHODS)
     if n_genes_per_group is not None and method != "linear":
         raise ValueError(

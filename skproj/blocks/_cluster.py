@@ -1,9 +1,9 @@
 """Passes over blocks of rows on the workers of a dask cluster."""
 
-import functools
 import pickle
 import threading
 import uuid
+from functools import lru_cache, partial, reduce
 from itertools import pairwise
 
 from skproj.blocks._checksums import Checksums
@@ -39,12 +39,10 @@ class Cluster:
             bounds = [*bounds[:-1:TASK_BLOCKS], bounds[-1]]
             # A file that is opened again may have changed.
             token = uuid.uuid4().hex
-            self._to_blocks = functools.partial(_rows_of_file, open_file, token)
+            self._to_blocks = partial(_rows_of_file, open_file, token)
             self._parts = list(pairwise(bounds))
         elif source.make_chunks is not None:
-            self._to_blocks = functools.partial(
-                _rows_of_chunk, source.dtype, block_size
-            )
+            self._to_blocks = partial(_rows_of_chunk, source.dtype, block_size)
             self._parts = source.make_chunks()
         else:
             raise ValueError(
@@ -79,7 +77,7 @@ class Cluster:
             futures = self.client.compute([*sums, *rows])
         sums, *rows = self.client.gather(futures)
         self.n_bytes_moved += _n_bytes([sums, rows])
-        totals = sums | functools.reduce(_join, rows)
+        totals = sums | reduce(_join, rows)
         (_, checksums), *totals = [total for _, total in sorted(totals.items())]
         return [total for _, total in totals], checksums
 
@@ -120,7 +118,7 @@ def _rows_of_file(open_file, token, bounds):
     return source.blocks(*bounds)
 
 
-@functools.lru_cache(maxsize=16)
+@lru_cache(maxsize=16)
 def _open_once(open_file, token, thread):
     return open_file()
 

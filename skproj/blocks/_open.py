@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._row_blocks import RowBlocks
 from skproj.blocks._sources import (
     is_dask,
@@ -30,7 +29,6 @@ def open_blocks(
     layer=None,
     columns=None,
     block_size=None,
-    checkpoint=None,
     column_bytes=None,
     client=None,
 ):
@@ -53,8 +51,6 @@ def open_blocks(
         zeros of sparse data not counted. Dask arrays, dask dataframes and Parquet files
         have blocks of their own, their chunks, partitions and row groups, which are
         split if they are larger.
-    checkpoint : str or path-like, default=None
-        Folder for the results of passes; see :class:`RowBlocks`.
     column_bytes : int, default=None
         Bytes of features in memory; see :class:`RowBlocks`.
     client : distributed.Client, default=None
@@ -115,8 +111,6 @@ def open_blocks(
             path = os.path.abspath(source)
             open_file = partial(_open_source, path, layer, columns, block_size)
         blocks.cluster = Cluster(client, opened, open_file, block_size)
-    if checkpoint is not None:
-        blocks.cache = PassCache(checkpoint, blocks)
     return blocks
 
 

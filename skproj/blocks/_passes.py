@@ -7,9 +7,6 @@ the block, and adds it to `total`; `finish` is called after the pass.
 On a cluster, workers visit parts of the rows with visitors that `take_rows` returns.
 `merge` joins the totals of two parts, on the workers where `reduces` says that the
 joint one is not larger.
-
-Where results are kept, `inputs` are what they depend on, and `get_result` and
-`set_result` have them as a dict of arrays.
 """
 
 import contextvars
@@ -39,48 +36,21 @@ def n_together():
     return _n_together.get()
 
 
-def look_again(blocks):
-    """Make a fit look at the data before it takes results that are kept.
-
-    They may have changed since an earlier fit with the same blocks. Functions that run
-    together are parts of one fit.
-    """
-    cache = blocks.whole.cache
-    if cache is not None and _current_task.get() is None:
-        cache.is_checked = False
-
-
 def run_pass(blocks, visitors):
-    """Let visitors see all blocks, but for those whose results are kept."""
-    cache = blocks.cache
-    if cache is not None:
-        if cache.needs_pass:
-            _make_pass(blocks, [])
-        cache.is_checked = True
-        visitors = [visitor for visitor in visitors if not cache.load(visitor)]
-    if not visitors:
-        return
-    for visitor in _make_pass(blocks, visitors):
-        visitor.finish()
-    if cache is not None:
-        for visitor in visitors:
-            cache.store(visitor)
-
-
-def _make_pass(blocks, visitors):
-    """Return combined visitors after a pass, here or on a cluster."""
+    """Let visitors see all blocks, here or on a cluster."""
     combined = combine_kinds(visitors)
     if blocks.cluster is None:
         show(blocks, combined)
-        return combined
-    blocks.n_passes += 1
-    totals, checksums = blocks.cluster.run(visitors)
-    columns = np.flatnonzero(checksums.is_read)
-    found = checksums.of_columns[columns]
-    blocks.checksums.update(columns, found, blocks.feature_names)
-    for visitor, total in zip(combined, totals, strict=True):
-        visitor.total = total
-    return combined
+    else:
+        blocks.n_passes += 1
+        totals, checksums = blocks.cluster.run(visitors)
+        columns = np.flatnonzero(checksums.is_read)
+        found = checksums.of_columns[columns]
+        blocks.checksums.update(columns, found, blocks.feature_names)
+        for visitor, total in zip(combined, totals, strict=True):
+            visitor.total = total
+    for visitor in combined:
+        visitor.finish()
 
 
 def combine_kinds(visitors):

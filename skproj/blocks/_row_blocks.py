@@ -8,7 +8,6 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 
 from skproj.blocks._checksums import Checksums, column_checksums
-from skproj.blocks._pass_cache import PassCache
 from skproj.blocks._passes import join_rows
 from skproj.utils._choices import check_integer
 from skproj.utils._docs import shared_docs
@@ -58,11 +57,6 @@ class RowBlocks:
         Called with a sorted array of columns, for sources that need not read the
         others. It returns an iterator over the blocks with these columns only. None
         picks them from the whole blocks.
-    checkpoint : str or path-like, default=None
-        Folder for the results of passes, which is made unless it is there. A fit that
-        was interrupted and is begun again takes those of the same data and parameters
-        from there, after a pass that looks at the data. The columns that it has in
-        memory are read again. Delete the folder when it is no longer needed.
     column_bytes : int, default=None
         Bytes of features that a linear model may have in memory together, 100 MB if
         None. More mean fewer passes, and a longer grid of radii where none is given.
@@ -85,9 +79,9 @@ class RowBlocks:
     TypeError
         If `make_blocks` or `read_columns` cannot be called.
     ValueError
-        If `shape` is not two numbers, if `feature_names` has another length, if
-        `checkpoint` is a file, or if `column_bytes` is no number of bytes. The iterator
-        raises it if the blocks do not have the shape, or have changed between passes.
+        If `shape` is not two numbers, if `feature_names` has another length, or if
+        `column_bytes` is no number of bytes. The iterator raises it if the blocks do
+        not have the shape, or have changed between passes.
 
     See Also
     --------
@@ -121,7 +115,6 @@ class RowBlocks:
         dtype=np.float64,
         feature_names=None,
         read_columns=None,
-        checkpoint=None,
         column_bytes=None,
     ):
         if not callable(make_blocks):
@@ -159,7 +152,6 @@ class RowBlocks:
         self.n_passes = 0
         # The matrix of which these are some rows, and their mask.
         self.whole, self.rows = self, None
-        self.cache = None if checkpoint is None else PassCache(checkpoint, self)
         self.cluster = None  # whose workers make the passes
         self.first_row = 0  # in the matrix of which a worker reads these rows
         self.checksums = Checksums(self.shape[1], self.dtype)
@@ -232,8 +224,8 @@ class RowBlocks:
         )
         kept.whole, kept.rows = self.whole, rows
         if self.rows is not None:
-            kept.rows = np.zeros_like(self.rows)
-            kept.rows[np.flatnonzero(self.rows)[rows]] = True
+            kept.rows = self.rows.copy()
+            kept.rows[self.rows] = rows
         return kept
 
     def __len__(self):
@@ -299,15 +291,13 @@ def take_rows(X, rows):
     if not isinstance(X, RowBlocks):
         return _safe_indexing(X, rows)
     rows = np.asarray(rows)
-    if rows.dtype == bool:
-        return X.take_rows(rows)
-    if np.any(np.diff(rows) <= 0):
-        raise ValueError(
-            "X in blocks needs splits with sorted indices without repetition."
-        )
-    mask = np.zeros(X.shape[0], dtype=bool)
-    mask[rows] = True
-    return X.take_rows(mask)
+    if rows.dtype != bool:
+        if np.any(np.diff(rows) <= 0):
+            raise ValueError(
+                "X in blocks needs splits with sorted indices without repetition."
+            )
+        rows = np.isin(np.arange(X.shape[0]), rows)
+    return X.take_rows(rows)
 
 
 def set_feature_names(estimator, blocks):

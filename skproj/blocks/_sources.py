@@ -68,10 +68,12 @@ def open_array(matrix, names, block_size):
         for first in range(start, stop, size):
             yield np.asarray(matrix[first : min(first + size, stop)])
 
-    def bounds():
-        return np.append(np.arange(0, n_rows, size), n_rows)
-
+    bounds = partial(range_bounds, n_rows, size)
     return Source(read, bounds, (n_rows, n_columns), np.dtype(matrix.dtype), names)
+
+
+def range_bounds(n_rows, size):
+    return np.append(np.arange(0, n_rows, size), n_rows)
 
 
 def _default_size(matrix):
@@ -125,7 +127,7 @@ def _row_bounds(indptr, block_size):
     """Return the first rows of the blocks, and the number of rows."""
     n_rows = len(indptr) - 1
     if block_size is not None:
-        return np.append(np.arange(0, n_rows, block_size), n_rows)
+        return range_bounds(n_rows, block_size)
     bounds = [0]
     while bounds[-1] < n_rows:
         full = indptr[bounds[-1]] + BLOCK_ENTRIES
@@ -158,13 +160,9 @@ def open_dask(matrix, names, block_size):
             "source must have chunks of known sizes: call its compute_chunk_sizes()."
         )
     matrix = matrix.rechunk({1: -1})
-
-    def bounds():
-        return np.cumsum([0, *matrix.chunks[0]])
-
     return Source(
         partial(_read_chunks, matrix, block_size),
-        bounds,
+        lambda: np.cumsum([0, *matrix.chunks[0]]),
         (int(n_rows), int(n_columns)),
         np.dtype(matrix.dtype),
         names,
@@ -216,12 +214,8 @@ def open_parquet(file, columns, block_size):
         lambda name: np.dtype(schema.field(name).type.to_pandas_dtype()),
     )
     size = block_size or max(BLOCK_ENTRIES // max(len(names), 1), 1)
-
-    sizes = [
-        file.metadata.row_group(group).num_rows
-        for group in range(file.metadata.num_row_groups)
-    ]
-    ends = np.cumsum([0, *sizes])
+    groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+    ends = np.cumsum([0, *(group.num_rows for group in groups)])
 
     def read(start, stop, places=None):
         chosen = names if places is None else [names[place] for place in places]

@@ -45,18 +45,7 @@ examples:
   skproj datasets
   skproj datasets digits-probes --out digits.parquet
   skproj select digits.parquet --target digit --out selection
-  skproj datasets cells --n-obs 1000000 --n-vars 20000 --out cells.zarr
 """,
-}
-
-# Values of the options of 'skproj datasets cells' that are not given.
-CELL_DEFAULTS = {
-    "n_obs": 10_000,
-    "n_vars": 2000,
-    "density": 0.05,
-    "n_types": 10,
-    "n_markers": 30,
-    "seed": 0,
 }
 
 STANDARD_INPUT = "-"
@@ -182,8 +171,6 @@ def add_select(commands):
         --out DIR: folder for features.csv and .json, model.skops, report.html and
             plots; without it nothing is written
         {OVERWRITE}
-        --resume: go on where an interrupted run with the same --out was, which has left
-            its finished steps in DIR.partial
         --no-progress: no progress bars
         --quiet: print nothing but errors
         """,
@@ -274,28 +261,10 @@ def add_datasets(commands):
         parser,
         f"""
         NAME: which one
-        --out FILE: .csv, .tsv or .parquet file to write; .h5ad or .zarr for cells
+        --out FILE: .csv, .tsv or .parquet file to write
         {OVERWRITE}
         """,
         name={"nargs": "?"},
-    )
-    add_arguments(
-        parser.add_argument_group("options of cells"),
-        """
-        --n-obs N: number of cells (default: {n_obs})
-        --n-vars N: number of genes (default: {n_vars})
-        --density SHARE: share of entries that are not zero (default: {density})
-        --n-types N: number of types of cells (default: {n_types})
-        --n-markers N: number of genes that mark each type (default: {n_markers})
-        --seed N: seed of all that is random (default: {seed})
-        --no-progress: no progress bar
-        """.format(**CELL_DEFAULTS),
-        n_obs={"type": at_least(1)},
-        n_vars={"type": at_least(1)},
-        density={"type": density},
-        n_types={"type": at_least(2)},
-        n_markers={"type": at_least(0)},
-        seed={"type": at_least(0)},
     )
 
 
@@ -531,7 +500,6 @@ keep_gain = number(
 rate = number(float, lambda x: 0.0 < x < 1.0, "a number between 0 and 1")
 n_jobs = number(int, lambda n: n != 0, "a whole number other than 0")
 share = number(float, lambda x: 0.0 <= x < 1.0, "at least 0 and less than 1")
-density = number(float, lambda x: 1e-6 <= x <= 0.9, "from 1e-6 to 0.9")
 
 
 def at_least(smallest):

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from skproj.cli import _cells
-from skproj.cli._arguments import CELL_DEFAULTS
 from skproj.cli._errors import CommandError
 from skproj.cli._options import check_free
 from skproj.cli._output import check_table_suffix, write_table
@@ -84,21 +82,12 @@ def run(options, errors):
         errors.raise_all()
         for name, (description, target, _) in DATASETS.items():
             print(f"{name} (--target {target}): {description}")
-        print(f"cells (--target {_cells.TARGET}): {_cells.DESCRIPTION}")
-        return
-    if options.name == "cells":
-        errors.raise_all()
-        _cells.run(options)
         return
     if options.name not in DATASETS:
-        hint = near_matches(options.name, [*DATASETS, "cells"])
+        hint = near_matches(options.name, DATASETS)
         errors.append(
             f"there is no data set {options.name!r}{hint} ('skproj datasets' lists all)"
         )
-    for name in CELL_DEFAULTS:
-        if getattr(options, name) is not None:
-            option = "--" + name.replace("_", "-")
-            errors.append(f"{option} is an option of 'skproj datasets cells' only")
     with errors:
         if options.out is None:
             raise CommandError("--out must say which file to write.")

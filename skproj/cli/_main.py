@@ -7,7 +7,6 @@ import traceback
 import warnings
 
 from skproj.cli._arguments import make_parser, take_refused
-from skproj.cli._completion import add_completion
 from skproj.cli._errors import CommandError, Errors, check_is_file
 from skproj.utils._wording import on_one_line
 
@@ -43,7 +42,6 @@ def main(argv=None):
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = make_parser()
-    add_completion(parser)
     if not argv:
         parser.print_help()
         return 0

@@ -2,13 +2,9 @@
 
 import importlib.util
 import os
-from pathlib import Path
 
 from skproj.cli._arguments import STANDARD_INPUT
 from skproj.cli._errors import CommandError
-
-# Of the folder with the finished steps of a run, after the name of its --out.
-SUFFIX = ".partial"
 
 
 def run(options, errors):
@@ -24,8 +20,6 @@ def run(options, errors):
         check_free(options.out, options.overwrite, folder=True)
     with errors:
         check_extras(options)
-    with errors:
-        folder_of(options)
     files = [p for p in (options.data, options.labels) if p is not None]
     can_read = all(str(path) == STANDARD_INPUT or path.exists() for path in files)
     if not can_read or (options.backed and options.transpose):
@@ -131,22 +125,3 @@ def check_extras(options):
 
 def has(library):
     return importlib.util.find_spec(library) is not None
-
-
-def folder_of(options):
-    """Return the folder for the steps of a run, or None if none can be kept."""
-    reason, folder = None, None
-    if options.out is None:
-        reason = "--resume needs --out."
-    elif str(options.data) == STANDARD_INPUT:
-        reason = "--resume needs a file, not the standard input."
-    else:
-        path = Path(os.path.abspath(options.out))
-        folder = path.with_name(path.name + SUFFIX)
-        parent = next(p for p in folder.parents if p.exists())
-        # If --out exists, it may be the only folder that can be written to.
-        if not os.access(parent, os.W_OK | os.X_OK):
-            reason = f"--resume needs a folder {folder}, and {parent} is read-only."
-    if reason is not None and options.resume:
-        raise CommandError(reason)
-    return None if reason is not None else folder

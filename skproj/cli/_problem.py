@@ -8,7 +8,6 @@ from scipy import sparse
 
 from skproj.blocks import RowBlocks
 from skproj.blocks._row_blocks import take_rows
-from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._errors import CommandError
 from skproj.cli._split import split_rows
 from skproj.utils._splits import make_splits
@@ -81,7 +80,7 @@ class Problem(TableRows):
 
 @dataclass(frozen=True)
 class Run(TableRows):
-    """A problem whose rows are divided, and the steps of it that are finished."""
+    """A problem whose rows are divided."""
 
     problem: Problem
     X: object  # the training rows, as `y` and `groups`
@@ -90,10 +89,9 @@ class Run(TableRows):
     train: np.ndarray  # places of the training rows
     test: np.ndarray  # places of the rows that are held out
     splits: list  # the folds of the training rows
-    checkpoints: Checkpoints
 
 
-def divide(problem, checkpoints):
+def divide(problem):
     """Return a `Run`: hold out rows, and make folds of the others."""
     p, options = problem, problem.options
     train, test = split_rows(p.y, p.task, options, p.groups)
@@ -113,7 +111,7 @@ def divide(problem, checkpoints):
     )
     if p.in_blocks:
         splits = [tuple(np.sort(part) for part in fold) for fold in splits]
-    return Run(p, X, y, groups, train, test, splits, checkpoints)
+    return Run(p, X, y, groups, train, test, splits)
 
 
 def is_constant(X):

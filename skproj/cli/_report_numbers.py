@@ -22,7 +22,7 @@ from skproj.utils._versions import versions
 # Options that do not change the result, and what has a place of its own.
 NO_SETTINGS = {
     *("command", "command_line", "data", "debug", "no_progress"),
-    *("out", "overwrite", "quiet", "resume", "target"),
+    *("out", "overwrite", "quiet", "target"),
 }
 
 

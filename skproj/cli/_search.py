@@ -242,7 +242,7 @@ def fit_folds(search, run):
 
     A radius that the fold's own rows have helped to choose would flatter its score. The
     linear selector searches anew, with the other folds; a network takes their scores. A
-    model is None where no feature is selected. Each fold is a step of the checkpoints.
+    model is None where no feature is selected.
     """
     results, problem = searcher(search).cv_results_, run.problem
     template, calls = one_radius(search), []
@@ -260,8 +260,7 @@ def fit_folds(search, run):
         elif len(run.splits) > 2:  # of two folds, there is none to choose by
             fold = clone(search).set_params(select__cv=other_folds(run, i))
             given = {} if groups is None else {"select__groups": groups}
-        step = delayed(run.checkpoints.step)
-        calls.append(step(f"fold {i + 1}", fit_fold, fold, X, y, given))
+        calls.append(delayed(fit_fold)(fold, X, y, given))
     return Parallel(n_jobs=problem.options.n_jobs)(calls)
 
 

@@ -6,7 +6,6 @@ import textwrap
 
 import numpy as np
 
-from skproj.cli._checkpoints import find_checkpoints, keep_steps
 from skproj.cli._checks import check_finite
 from skproj.cli._errors import CommandError
 from skproj.cli._frame_table import FrameTable
@@ -31,7 +30,6 @@ MAX_WIDTH, COUNT_WIDTH, INTERVAL_WIDTH, MIN_MODEL_WIDTH = 79, 8, 20, 24
 def run(options, inputs):
     say = (lambda *lines: None) if options.quiet else print_lines
     digests = inputs.digests
-    checkpoints = find_checkpoints(options, digests, say)
     problem, facts = make_problem(options, inputs, digests)
     changed = [
         name for name, old in digests_of(options).items() if old != digests[name]
@@ -50,15 +48,14 @@ def run(options, inputs):
         say(f"Fitting the {facts['method']} at the radius {options.eta:g}")
     # Of a search in blocks, each pass has a bar.
     shows_progress = shows_bars(options) and not options.backed
-    with keep_steps(checkpoints):
-        selection = select(problem, shows_progress, checkpoints)
-        say(*summary(selection))
-        if options.out is None:
-            say("", "Nothing was written; --out DIR saves the model and a report.")
-            return
-        with new_folder(options.out, FILES) as folder:
-            write_report(folder, selection, facts, options)
-            written = sorted(os.listdir(folder))
+    selection = select(problem, shows_progress)
+    say(*summary(selection))
+    if options.out is None:
+        say("", "Nothing was written; --out DIR saves the model and a report.")
+        return
+    with new_folder(options.out, FILES) as folder:
+        write_report(folder, selection, facts, options)
+        written = sorted(os.listdir(folder))
     say("", f"Wrote to {options.out}: {', '.join(written)}")
 
 

@@ -9,7 +9,6 @@ from sklearn.model_selection import GridSearchCV
 
 from skproj import ProjectionFeatureSelectorCV, StabilitySelector
 from skproj.cli._baselines import baselines, fit_baseline
-from skproj.cli._checkpoints import Checkpoints
 from skproj.cli._evidence import decisions_of
 from skproj.cli._features import describe_features
 from skproj.cli._models import without_names
@@ -49,22 +48,19 @@ ALL_FEATURES_KEPT = (
 )
 
 
-def select(problem, show_progress=False, checkpoints=None):
+def select(problem, show_progress=False):
     """Search for the radius on the training rows, and measure on the others.
 
-    It is an error if there are too few rows, or if no feature is selected. Finished
-    steps are kept in the checkpoints, and taken from there.
+    It is an error if there are too few rows, or if no feature is selected.
     """
-    run = divide(problem, checkpoints or Checkpoints())
-    run.checkpoints.start(problem.X)
-    search = run.checkpoints.step("search", find_radius, run, show_progress)
+    run = divide(problem)
+    search = find_radius(run, show_progress)
     model = model_of(search)
     if problem.prepare is None:
         model[0].feature_names_in_ = np.asarray(problem.names, dtype=object)
-    threshold, step = None, run.checkpoints.step
+    threshold = None
     if problem.options.threshold is not None:
-        template = one_radius(search)
-        threshold = step("threshold", choose_threshold, model, template, run)
+        threshold = choose_threshold(model, one_radius(search), run)
     predictor = put_threshold(model, threshold, run)
     predictions = predict(predictor, run)
     verdict = judge(run, search, model, predictions)
@@ -74,7 +70,7 @@ def select(problem, show_progress=False, checkpoints=None):
     comparison = compare(run, model, predictions)
     repeats = []
     if problem.options.repeat is not None:
-        repeats = step("other seeds", repeat, problem)
+        repeats = repeat(problem)
     return SelectionResult(
         **described,
         verdict=verdict,
@@ -103,7 +99,7 @@ def select_again(problem, seed):
     """Return the selection with another seed, as a `Repeat`."""
     options = argparse.Namespace(**{**vars(problem.options), "seed": seed})
     problem = replace(problem, options=options)
-    run = divide(problem, Checkpoints())
+    run = divide(problem)
     model = model_of(find_radius(run, False))
     selected = names_of(problem, model)[model["select"].get_support()].tolist()
     name, score = None, None
@@ -122,13 +118,9 @@ def describe_selection(run, search, model):
     p, step = run.problem, model["select"]
     features, names = prepared(p, model, run.X)
     support = step.get_support()
-    measured, unmeasured = run.checkpoints.step(
-        "stability", measure_stability, run, search, model, features
-    )
+    measured, unmeasured = measure_stability(run, search, model, features)
     if p.options.fdr is not None:
-        discoveries, reason = run.checkpoints.step(
-            "false discoveries", measure_false_discoveries, run, support, features
-        )
+        discoveries, reason = measure_false_discoveries(run, support, features)
         measured, unmeasured = measured | discoveries, unmeasured + reason
     done = list(p.preparation)
     if p.prepare is not None:
@@ -224,8 +216,7 @@ def judge(run, search, model, predictions):
                 decisions = decisions_of(fold, X, p.classes)
             judge.add(decisions, y, groups, of_fold=True)
     features, names = prepared(p, model, p.X)
-    rows = features, p.y, names, p.options.seed, p.groups
-    return run.checkpoints.step("verdict", judge.verdict, *rows)
+    return judge.verdict(features, p.y, names, p.options.seed, p.groups)
 
 
 def measure_stability(run, search, model, X):
@@ -305,8 +296,7 @@ def compare(run, model, predictions):
     support = model["select"].get_support()
     rows = [(p.method_name, int(support.sum()), predictions)]
     for name, n_features, baseline in baselines(p, support):
-        told = run.checkpoints.step(name, predict_baseline, run, baseline)
-        rows.append((name, n_features, told))
+        rows.append((name, n_features, predict(fit_baseline(baseline, run), run)))
     score = scores_of(run)
     return [
         ModelScores(name, n_features, score(told)) for name, n_features, told in rows
@@ -317,10 +307,6 @@ def scores_of(run):
     if run.problem.task == "survival":
         return partial(score_risks, run.y)
     return partial(score_predictions, classes=run.problem.classes)
-
-
-def predict_baseline(run, baseline):
-    return predict(fit_baseline(baseline, run), run)
 
 
 def cv_score_of(problem, chosen_by):

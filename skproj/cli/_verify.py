@@ -34,7 +34,7 @@ def run(options, errors):
     with tempfile.TemporaryDirectory() as folder:
         parsed.out = Path(folder) / "out"
         parsed.quiet = parsed.no_progress = True
-        parsed.resume = parsed.overwrite = False
+        parsed.overwrite = False
         found = Errors()
         take_refused(parsed, found)
         _options.run(parsed, found)

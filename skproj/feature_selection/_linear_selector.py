@@ -10,7 +10,6 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 
-from skproj.blocks._passes import look_again
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.linear_model._feature_structure import structure_of
@@ -264,7 +263,6 @@ class LinearSelector(
         if blocks is not None:
             # Without entries, which are checked when they are read first.
             X = sparse.csr_array(blocks.shape, dtype=blocks.dtype)
-            look_again(blocks)
         y = read_target(y)
         if self.loss in TIES or (self.loss == "auto" and is_survival(y)):
             # Validation of targets would make one array of the two fields.

@@ -23,7 +23,6 @@ from sklearn.utils.metadata_routing import (
 )
 
 from skproj._typing import Integer, Labels, Number, RandomState
-from skproj.blocks._passes import look_again
 from skproj.blocks._row_blocks import RowBlocks, set_feature_names
 from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.feature_selection._estimator_strategy import refuse_class_per_row
@@ -418,7 +417,6 @@ class StabilitySelector(
             if self.fdr is not None:
                 raise TypeError("X in blocks cannot be used here: fdr needs an array.")
             set_feature_names(self, X)
-            look_again(X)
             return X
         tags = get_tags(self).input_tags
         array = check_array(

@@ -8,7 +8,6 @@ from skproj.linear_model._losses import TIES
 from skproj.utils import _path_search
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import store_parameters
-from skproj.utils._validation import check_is_fitted
 from skproj.utils._wording import shorten
 
 # What a linear model is scored by, unless the user names a score.
@@ -21,7 +20,7 @@ NAMES_OF_SCORES |= dict.fromkeys(TIES, "gain in log partial likelihood")
 class EtaPathDisplay:
     """Score and number of kept features against the radius `eta`.
 
-    Create it with `from_estimator`, `from_cv_results` or `from_path`. The data are
+    Create it with `from_estimator` or `from_path`. The data are
     attributes, and ``params[i]`` are the parameters of the model at point `i`.
 
     Parameters
@@ -141,10 +140,14 @@ class EtaPathDisplay:
         estimator : estimator object
             A fitted :class:`~skproj.feature_selection.ProjectionFeatureSelectorCV`,
             :class:`~skproj.nn.SparseSupervisedAutoencoderCV` or search over a
-            parameter `eta`; or a pipeline or another search with one of them.
+            parameter `eta`; or a pipeline or another search with one of them. A further
+            scorer of a search, called "n_features", gives the number of features. If
+            other parameters vary too, the path is that of their chosen values, as far
+            as the radii were tried with them. Of a successive halving, the last try of
+            each radius counts.
         score_name : str, default=None
             Name of the score. None is the parameter `scoring` of the estimator, or
-            "score" if that is a function.
+            the score that `refit` names, or "score" if `scoring` is a function.
         {ax}
 
         Returns
@@ -156,6 +159,8 @@ class EtaPathDisplay:
         {not_fitted}
         TypeError
             If it has no cross-validated path, or of other parameters only.
+        ValueError
+            If several parameters may be meant, or the chosen candidate has none.
         """
 
         def has_path(step):
@@ -175,65 +180,6 @@ class EtaPathDisplay:
                 "n_features_are_means": False,
                 "n_selected": np.count_nonzero(step.get_support()),
             }
-        return cls(**arguments).plot(ax)
-
-    @classmethod
-    def from_cv_results(
-        cls,
-        results,
-        *,
-        parameter=None,
-        metric=None,
-        n_features=None,
-        score_name=None,
-        ax=None,
-    ):
-        """Draw the radii of a grid search.
-
-        Parameters
-        ----------
-        results : estimator object, dict or pandas.DataFrame
-            A fitted :class:`~sklearn.model_selection.GridSearchCV`, or its
-            `cv_results_`. If other parameters vary too, the path is that of their
-            chosen values, as far as the radii were tried with them. Of a successive
-            halving, the last try of each radius counts.
-        parameter : str, default=None
-            The parameter that is the radius. None is the one called `eta`, also of a
-            step of a pipeline, as in "selector__eta".
-        metric : str, default=None
-            Name of the score, if the search has several. None is the one that `refit`
-            of the search names.
-        n_features : str or array-like of shape (n_candidates,), default=None
-            Number of kept features, or the column of `results` that has it. None takes
-            "mean_n_features" or "mean_test_n_features" if there is one of them; the
-            latter is what a further scorer called "n_features" gives. The legend says
-            of a column whose name begins with ``mean_`` that it has means of the folds.
-        score_name : str, default=None
-            Name of the score. None is the `scoring` of the search if that is a string,
-            and `metric` otherwise.
-        {drawn}
-
-        Raises
-        ------
-        NotFittedError
-            If the search is not fitted.
-        TypeError
-            If `results` is neither a search nor a table.
-        ValueError
-            If the table has no such parameter, column or score, or several parameters
-            that may be meant, or if the chosen candidate is without the parameter.
-        """
-        options = parameter, metric, n_features, score_name
-        if hasattr(results, "keys"):
-            arguments = _read_results(results, *options)
-        else:
-            check_is_fitted(results)
-            if not hasattr(results, "cv_results_"):
-                raise TypeError(
-                    "results must be a fitted search or its cv_results_, got "
-                    f"{type(results).__name__} instead."
-                )
-            arguments = _read_search(results, *options)
         return cls(**arguments).plot(ax)
 
     @classmethod
@@ -350,61 +296,34 @@ def _name_of_score(estimator):
     return NAMES_OF_SCORES.get(getattr(estimator, "loss_", None), "score")
 
 
-def _read_search(search, parameter=None, metric=None, n_features=None, score_name=None):
+def _read_search(search, score_name=None):
     """Return the arguments of a display from a fitted search."""
-    results, refit = search.cv_results_, getattr(search, "refit", None)
-    if metric is None and f"mean_test_{refit}" in results:
-        metric = refit
-    score_name = score_name or metric or _name_of_score(search)
-    rows = getattr(search, "path_rows_", None)
-    if rows is None and hasattr(search, "etas_"):
-        rows = np.flatnonzero(np.isin(results["param_eta"], search.etas_))
-    known = getattr(search, "best_index_", None), rows
-    return _read_results(results, parameter, metric, n_features, score_name, *known)
-
-
-def _read_results(
-    results, parameter, metric, n_features, score_name, chosen_row=None, among=None
-):
-    """Return the arguments of a display from the table of a search."""
-    metric = metric or "score"
-    name = _path_search.name_of_radius(results, parameter)
-    if f"mean_test_{metric}" not in results:
-        known = [name[10:] for name in results if name[:10] == "mean_test_"]
-        raise ValueError(
-            f"metric must be a score of the search, {', '.join(known)}; got {metric!r}."
-        )
-    if chosen_row is None:
-        chosen_row = int(np.argmin(results[f"rank_test_{metric}"]))
-    params = list(results["params"])
-    if not all(isinstance(candidate, dict) for candidate in params):
-        raise ValueError(
-            'results must have dicts in the column "params", as in the cv_results_ of '
-            "a search; text tables lose them."
-        )
+    results, metric = search.cv_results_, getattr(search, "refit", None)
+    metric = metric if f"mean_test_{metric}" in results else "score"
+    if score_name is None:
+        score_name = _name_of_score(search) if metric == "score" else metric
+    name = _path_search.name_of_radius(results)
+    params, chosen_row = list(results["params"]), int(search.best_index_)
     if params[chosen_row].get(name) is None:
         raise ValueError(f"The chosen candidate of the search has no {name!r}.")
     described = params
     if "n_resources" in results:  # a successive halving
         more = zip(params, results["n_resources"], strict=True)
         described = [{**candidate, "n_resources": n} for candidate, n in more]
+    among = getattr(search, "path_rows_", None)
+    if among is None and hasattr(search, "etas_"):
+        among = np.flatnonzero(np.isin(results["param_eta"], search.etas_))
     rows = _rows_of_path(described, name, chosen_row, among)
-    are_means = n_features is None or str(n_features).startswith("mean_")
-    n_features = _path_search.counts_of(results, n_features)
-    if n_features is not None and len(n_features) != len(params):
-        raise ValueError(
-            f"n_features must be {len(params)} numbers, one for each candidate of the "
-            f"search, got {len(n_features)}."
-        )
+    counts = _path_search.counts_of(results)
     return {
         "etas": [params[row][name] for row in rows],
-        "n_features": None if n_features is None else np.asarray(n_features)[rows],
+        "n_features": None if counts is None else np.asarray(counts)[rows],
         "mean_scores": np.asarray(results[f"mean_test_{metric}"])[rows],
         "std_scores": np.asarray(results[f"std_test_{metric}"])[rows],
         "params": [params[row] for row in rows],
         "chosen_index": rows.index(chosen_row),
-        "score_name": score_name or metric,
-        "n_features_are_means": are_means,
+        "score_name": score_name,
+        "n_features_are_means": True,
         "note": _note_on_rows(described, name, chosen_row, rows),
     }
 

@@ -23,10 +23,6 @@ class _RowVisitor:
     def __init__(self, values, mask, n_columns):
         self.values, self.mask, self.n_columns = values, mask, n_columns
 
-    def inputs(self):
-        """Return what the result depends on."""
-        return self._values_of(0, len(self.values if self.mask is None else self.mask))
-
     def take_rows(self, start, stop):
         """Return the visitor of some rows."""
         part = copy(self)
@@ -73,16 +69,6 @@ class Scan(_RowVisitor):
 
     kind = "scan"
 
-    def get_result(self):
-        """Return the result as arrays."""
-        moments, n_bytes = self.result
-        return {"n_bytes": n_bytes, **moments.get_state()}
-
-    def set_result(self, arrays):
-        """Take the result of an earlier pass."""
-        self.result = BlockMoments(), arrays.pop("n_bytes")
-        self.result[0].set_state(arrays)
-
     def add(self, start, block):
         """Add a block to the moments."""
         if sparse.issparse(block) and not block.has_canonical_format:
@@ -115,14 +101,6 @@ class Product(_RowVisitor):
     def kind(self):
         """Those of the same type become one wider product."""
         return "product", self.values.dtype
-
-    def get_result(self):
-        """Return the result as arrays."""
-        return {"result": self.result}
-
-    def set_result(self, arrays):
-        """Take the result of an earlier pass."""
-        self.result = arrays["result"]
 
     def add(self, start, block):
         """Add the product with a block."""

@@ -1,4 +1,4 @@
-"""Fitted estimators and weights of networks as files that are safe to read."""
+"""Fitted estimators as files that are safe to read."""
 
 import importlib
 
@@ -6,9 +6,7 @@ import importlib
 _LAZY = {
     "dump": "skproj.persistence._estimators",
     "export_panel": "skproj.persistence._panel._export",
-    "export_weights": "skproj.persistence._weights",
     "load": "skproj.persistence._estimators",
-    "load_weights": "skproj.persistence._weights",
 }
 
 __all__ = [*_LAZY]

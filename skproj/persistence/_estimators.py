@@ -71,7 +71,7 @@ def dump(estimator, path):
     See Also
     --------
     load : Read the file.
-    export_weights : Save the weights of a network for other programs.
+    export_panel : Write a model as a program that needs only NumPy.
 
     Notes
     -----

@@ -52,8 +52,6 @@ Optimization 1 (2014), :doi:`10.1561/2400000003`.""",
     "simplex_reference": """\
 L. Condat, "Fast projection onto the simplex and the l1 ball",
 Mathematical Programming 158 (2016), :doi:`10.1007/s10107-015-0946-6`.""",
-    "safetensors_reference": """\
-Hugging Face, "Safetensors", https://huggingface.co/docs/safetensors/index""",
     "skops_reference": """\
 skops, "Secure persistence of scikit-learn models",
 https://skops.readthedocs.io/en/stable/persistence.html""",

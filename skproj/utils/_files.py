@@ -3,21 +3,6 @@
 import contextlib
 import os
 import uuid
-from pathlib import Path
-
-
-def check_checkpoint(path):
-    """Return the path of a folder, which need not be there; or None."""
-    if path is None:
-        return None
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"checkpoint must be a path or None, got {path!r}.")
-    path = Path(path)
-    if path.is_file():
-        raise ValueError(f"checkpoint must be a folder, got the file {path}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"checkpoint: there is no folder {path.parent}.")
-    return path
 
 
 @contextlib.contextmanager

@@ -70,16 +70,6 @@ class BlockMoments:
         self.weight += weight
         self.dtype = dtype
 
-    def get_state(self):
-        """Return what has been added as a dict of arrays."""
-        return vars(self) | {"dtype": np.zeros(0, dtype=self.dtype)}
-
-    def set_state(self, state):
-        """Take what another has added."""
-        self.n_samples, self.weight = int(state["n_samples"]), float(state["weight"])
-        self.mean, self.deviation = state["mean"], state["deviation"]
-        self.dtype = state["dtype"].dtype
-
     def mean_and_deviation(self):
         return _checked(self.mean, self.deviation, self.n_samples, self.dtype)
 

@@ -179,34 +179,18 @@ def smooth_paths(means, log_counts, paths, width):
     return smooth
 
 
-def name_of_radius(results, parameter=None):
+def name_of_radius(results):
     """Return the name of the parameter that is the radius in the table of a search."""
     names = [name.removeprefix("param_") for name in results if name[:6] == "param_"]
-    if parameter in names:
-        return parameter
-    if parameter is not None:
-        raise ValueError(
-            f"parameter must be one of those of the search, {', '.join(names)}; got "
-            f"{parameter!r}."
-        )
     named = [name for name in names if f"__{name}".endswith("__eta")]
     if len(named) != 1:
         raise ValueError(
-            "parameter must say which parameter of the search is the radius: "
-            f"{len(named)} of them are called eta."
+            f"A search must have one parameter called eta, and this has {len(named)}."
         )
     return named[0]
 
 
-def counts_of(results, column=None):
-    """Return the numbers of features of the candidates, or None if there are none.
-
-    They may be given in place of the column that has them.
-    """
-    if column is None:
-        column = next((name for name in COUNT_COLUMNS if name in results), None)
-    if not isinstance(column, str):
-        return column
-    if column not in results:
-        raise ValueError(f"n_features must be a column, got {column!r}.")
-    return results[column]
+def counts_of(results):
+    """Return the numbers of features of the candidates, or None if there are none."""
+    column = next((name for name in COUNT_COLUMNS if name in results), None)
+    return None if column is None else results[column]

@@ -200,7 +200,6 @@ def test_raw_counts_are_noticed(small):
         ({"layer": "nan"}, r"adata.layers\['nan'\] has NaN .* 'CD79A'"),
         ({"layer": "infinite"}, r"adata.layers\['infinite'\] has .* 'CD79A'"),
         ({"layer": "text"}, r"adata.layers\['text'\] must hold real numbers"),
-        ({"use_raw": True}, r"use_raw must be False: adata.raw may have other genes"),
         ({"mask_var": "variable"}, "mask_var='variable' is not a column of adata.var"),
         ({"mask_var": "number"}, r"adata.var\['number'\] must be 50 booleans"),
         ({"mask_var": np.ones(3, bool)}, "mask_var must be 50 booleans"),

@@ -12,8 +12,8 @@ from scipy import sparse
 
 import skproj.blocks._row_blocks as row_blocks
 from skproj import persistence
-from skproj.blocks import RowBlocks, _sources
-from skproj.cli import _selection, main
+from skproj.blocks import _sources
+from skproj.cli import main
 from skproj.cli._anndata_table import AnnDataTable
 from skproj.cli._model_input import model_input
 
@@ -138,50 +138,6 @@ def test_noise_predicts_nothing(table, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "Nothing predicts 'kind' better than chance" in said
     assert "not tested, because they need all rows in memory" in said
-
-
-def test_interrupted_run_goes_on_from_its_last_pass(
-    table, tmp_path, monkeypatch, capsys
-):
-    path, out = write(table, tmp_path / "cells.zarr"), tmp_path / "out"
-    n_blocks, iterate = [0], RowBlocks.__iter__
-
-    def counted(self):
-        n_blocks[0] += 1
-        if n_blocks[0] == stop_at:
-            raise KeyboardInterrupt
-        return iterate(self)
-
-    stop_at = None
-    monkeypatch.setattr(RowBlocks, "__iter__", counted)
-    assert backed(path, "--out", tmp_path / "whole") == 0
-    n_whole, n_blocks[0], stop_at = n_blocks[0], 0, n_blocks[0] * 2 // 3
-    assert backed(path, "--out", out) == 130
-    assert list((tmp_path / "out.partial" / "passes").glob("*.npz"))
-    n_blocks[0], stop_at = 0, None
-    capsys.readouterr()
-    assert backed(path, "--out", out, "--resume") == 0
-    assert "finished steps" in capsys.readouterr().out
-    assert n_blocks[0] < n_whole
-    assert not (tmp_path / "out.partial").exists()
-    for name in ("features.csv", "features.json"):
-        whole = (tmp_path / "whole" / name).read_bytes()
-        assert (out / name).read_bytes() == whole
-
-
-def test_another_store_is_not_resumed(table, tmp_path, monkeypatch, capsys):
-    path, out = write(table, tmp_path / "cells.zarr"), tmp_path / "out"
-
-    def interrupt(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(_selection, "measure_stability", interrupt)
-        assert backed(path, "--out", out) == 130
-    chunk = max((path / "X" / "data").iterdir())
-    chunk.write_bytes(chunk.read_bytes() + b" ")
-    assert backed(path, "--out", out, "--resume") == 2
-    assert "of a run with other data" in capsys.readouterr().err
 
 
 def test_passes_are_shown(path, capsys):

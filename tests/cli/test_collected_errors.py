@@ -128,7 +128,6 @@ BEFORE_LIBRARIES = {
     "out": ["apply", "{table}", "{table}", "--out", "{table}"],
     "panel": ["export", "panel", "{folder}", "--out", "{folder}"],
     "datasets": ["datasets", "diabets", "--out", "x"],
-    "cells": ["datasets", "cells", "--out", "x"],
 }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from scipy import sparse
 
 import skproj
 from skproj import persistence
-from skproj.cli import _select, main
+from skproj.cli import _inputs, _select, main
 from skproj.cli._report import FILES
 
 
@@ -256,19 +257,65 @@ def test_files_of_a_folder_that_exists_are_made_within_it(data, tmp_path, monkey
     assert {path.name for path in out.iterdir()} == set(FILES) - {"spectrum.png"}
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left")])
-def test_nothing_but_finished_steps_is_left_of_a_run_that_breaks_off(
-    error, data, tmp_path, monkeypatch, capsys
+@pytest.mark.parametrize("has_result", [False, True])
+@pytest.mark.parametrize(
+    ("step", "error", "code"),
+    [
+        ("select", KeyboardInterrupt, 130),
+        ("write_report", KeyboardInterrupt, 130),
+        ("write_report", OSError(28, "No space left"), 2),
+    ],
+)
+def test_nothing_is_left_of_a_run_that_breaks_off(
+    step, error, code, has_result, data, tmp_path, monkeypatch
 ):
     def write_some(folder, *arguments):
-        (folder / "features.csv").write_text("half")
+        if step == "write_report":
+            (folder / "features.csv").write_text("half")
         raise error
 
-    monkeypatch.setattr(_select, "write_report", write_some)
-    code = select(data, "--out", tmp_path / "out")
-    assert code == (130 if error is KeyboardInterrupt else 2)
-    assert list(tmp_path.iterdir()) == [tmp_path / "out.partial"]
-    assert "--resume goes on" in capsys.readouterr().err.splitlines()[0]
+    out, whole = tmp_path / "out", []
+    if has_result:
+        out.mkdir()
+        (out / "features.csv").write_text("whole")
+        whole = [out, out / "features.csv"]
+    monkeypatch.setattr(_select, step, write_some)
+    assert select(data, "--eta", "1", "--out", out, "--overwrite") == code
+    assert list(tmp_path.rglob("*")) == whole
+    assert [path.read_text() for path in whole[1:]] == ["whole"] * has_result
+
+
+@pytest.mark.parametrize("what", ["table", "labels", "feature_groups"])
+def test_file_that_changes_while_it_is_read(what, data, tmp_path, monkeypatch, capsys):
+    """The report would have the digest of other data than its numbers."""
+    paths = {"table": tmp_path / "table.csv"}
+    shutil.copy(data, paths["table"])
+    arguments = ["--eta", "1"]
+    if what == "labels":
+        paths["labels"] = tmp_path / "labels.csv"
+        frame = make_frame()
+        frame[["kind"]].reset_index().to_csv(paths["labels"], index=False)
+        frame.drop(columns="kind").reset_index().to_csv(paths["table"], index=False)
+        arguments += ["--labels", paths["labels"], "--index", "index"]
+    elif what == "feature_groups":
+        paths[what] = tmp_path / "groups.csv"
+        names = make_frame().columns.drop("kind")
+        table = pd.DataFrame({"feature": names[:2], "group": "one"})
+        table.to_csv(paths[what], index=False)
+        arguments += ["--feature-groups", paths[what]]
+    read = _inputs.read_inputs
+
+    def read_and_change(*given):
+        inputs = read(*given)
+        with paths[what].open("a") as file:
+            file.write("\n")
+        return inputs
+
+    monkeypatch.setattr(_inputs, "read_inputs", read_and_change)
+    out = tmp_path / "out"
+    assert select(paths["table"], *arguments, "--out", out) == 2
+    assert "has changed while it was read: begin again" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_traceback_is_shown_when_asked(tmp_path, monkeypatch, capsys):

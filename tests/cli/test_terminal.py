@@ -1,8 +1,6 @@
-"""What a user of the terminal meets first: speed, help, completion and progress."""
+"""What a user of the terminal meets first: speed, help and progress."""
 
 import io
-import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -119,51 +117,6 @@ def test_no_arguments_print_the_help(capsys):
     assert printed.out.startswith("usage: skproj ")
     assert "select features and write a report" in printed.out
     assert printed.err == ""
-
-
-# Completes what is given as an argument.
-COMPLETE = {
-    "bash": (
-        'source "$1"; COMP_WORDS=(skproj $2); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); '
-        '_shtab_skproj; printf "%s\\n" "${COMPREPLY[@]}"'
-    ),
-    "fish": 'source "$argv[1]"; complete -C "skproj $argv[2]"',
-}
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(shell, tmp_path, capsys):
-    assert main(["--print-completion", shell]) == 0
-    script = capsys.readouterr().out
-    assert "select" in script
-    path = tmp_path / "completion"
-    path.write_text(script)
-    if sys.platform == "win32" or shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
-    checked = subprocess.run([shell, "-n", path], capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")
-    if shell == "zsh":  # completes in a terminal only
-        return
-    assert complete(shell, path, "se") == ["select"]
-    assert "--test-size" in complete(shell, path, "select --te")
-    assert complete(shell, path, "select --method s") == ["selector"]
-    assert complete(shell, path, "export p") == ["panel"]
-    assert "--overwrite" in complete(shell, path, "export panel --o")
-
-
-def complete(shell, script, words):
-    command = [shell, "-c", COMPLETE[shell], script, words]
-    if shell == "bash":
-        command = [shell, "-c", COMPLETE[shell], "bash", script, words]
-    environment = {**os.environ, "HOME": str(script.parent)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    return [line.partition("\t")[0].strip() for line in done.stdout.splitlines()]
-
-
-def test_completion_without_its_library_is_one_line(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "shtab", None)
-    assert main(["--print-completion", "bash"]) == 2
-    assert 'pip install "skproj[cli]"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["selector", "autoencoder"])

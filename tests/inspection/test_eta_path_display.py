@@ -1,9 +1,8 @@
 """EtaPathDisplay: paths of estimators and searches."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from display_helpers import CANCER, DIGITS, FLOWERS, texts, tick_labels
+from display_helpers import CANCER, FLOWERS, texts, tick_labels
 from sklearn.model_selection import GridSearchCV
 
 from skproj import SparseSupervisedAutoencoder
@@ -38,15 +37,9 @@ def test_path_of_selector(selector_cv):
     )
 
 
-@pytest.mark.parametrize("form", ["search", "dict", "frame"])
-def test_path_of_search(search, form):
+def test_path_of_search(search):
     """The radii of a step of a pipeline, sorted, at the best value of the rest."""
-    results = search.cv_results_
-    if form == "frame":
-        results = pd.DataFrame(results)
-    display = EtaPathDisplay.from_cv_results(
-        search if form == "search" else results, metric="accuracy"
-    )
+    display = EtaPathDisplay.from_estimator(search)
     np.testing.assert_array_equal(display.etas, [0.1, 1.0, 5.0])
     assert display.params[display.chosen_index] == search.best_params_
     best_C = search.best_params_["logisticregression__C"]
@@ -67,24 +60,12 @@ def test_path_of_search(search, form):
 
 
 def test_path_of_search_with_several_scores(search):
-    """The score is that by which the search has chosen, unless it is named."""
+    """The score is that by which the search has chosen."""
     display = EtaPathDisplay.from_estimator(search)
     assert display.ax_.get_ylabel() == "Accuracy"
     assert display.mean_scores[display.chosen_index] == search.best_score_
-    display = EtaPathDisplay.from_cv_results(search, metric="n_features")
-    np.testing.assert_array_equal(display.mean_scores, display.n_features)
-
-
-def test_path_of_search_with_given_counts(search):
-    """Numbers of features may come as an array, one for each candidate."""
-    counts = np.arange(6)
-    display = EtaPathDisplay.from_cv_results(
-        search, metric="accuracy", n_features=counts, score_name="share"
-    )
-    rows = [search.cv_results_["params"].index(params) for params in display.params]
-    np.testing.assert_array_equal(display.line_features_.get_ydata(), counts[rows])
+    display = EtaPathDisplay.from_estimator(search, score_name="share")
     assert display.ax_.get_ylabel() == "Share"
-    assert texts(display.legend_)[-2] == "number of features"
 
 
 def test_path_of_search_without_counts():
@@ -123,73 +104,53 @@ def test_path_shows_that_nothing_is_kept():
     assert texts(display.legend_)[-1] == "chosen: η = 10, 1234 features"
 
 
+def search_of(params, means):
+    """Return a search whose table has these candidates."""
+    names = list(dict.fromkeys(name for candidate in params for name in candidate))
+    search = GridSearchCV(SparseSupervisedAutoencoder(), {})
+    search.cv_results_ = {
+        **{f"param_{name}": [c.get(name) for c in params] for name in names},
+        "params": params,
+        "mean_test_score": np.array(means),
+        "std_test_score": np.zeros(len(means)),
+    }
+    search.best_index_ = int(np.argmax(means))
+    return search
+
+
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("params", "message"),
     [
-        ({"results": DIGITS}, TypeError, "not an estimator instance"),
-        (
-            {"metric": "recall"},
-            ValueError,
-            "score of the search, accuracy, n_features; got 'recall'",
-        ),
-        ({"parameter": "nonsense"}, ValueError, "parameter must be one of .*C.*eta"),
-        ({"n_features": "nonsense"}, ValueError, "n_features must be a column"),
-        ({"n_features": [1]}, ValueError, "n_features must be 6 numbers"),
+        ([{"eta": 1.0, "step__eta": 1.0}], "one parameter called eta, and this has 2"),
+        ([{"eta": 1.0}, {"C": 1.0}], "chosen candidate of the search has no 'eta'"),
     ],
 )
-def test_path_refuses(search, options, error, message):
-    """The error names the argument."""
-    options = {"results": search, "metric": "accuracy"} | options
-    with pytest.raises(error, match=message):
-        EtaPathDisplay.from_cv_results(**options)
+def test_path_refuses(params, message):
+    """Two radii, or a best candidate from a grid without the parameter."""
+    with pytest.raises(ValueError, match=message):
+        EtaPathDisplay.from_estimator(search_of(params, range(len(params))))
 
 
 def test_path_refuses_search_without_radius():
     """A parameter that only ends in these letters is none."""
-    table = {"param_theta": [1.0], "params": [{"theta": 1.0}], "mean_test_score": [1]}
-    with pytest.raises(ValueError, match=r"parameter must say which .*: 0 of them"):
-        EtaPathDisplay.from_cv_results(table)
+    with pytest.raises(TypeError, match=r"cross-validated path .* of a parameter eta"):
+        EtaPathDisplay.from_estimator(search_of([{"theta": 1.0}], [1.0]))
 
 
-def test_path_refuses_choice_without_radius():
-    """The best candidate may come from a grid without the parameter."""
-    table = {
-        "param_eta": [1.0, None],
-        "params": [{"eta": 1.0}, {"C": 1.0}],
-        "mean_test_score": [0.5, 0.7],
-        "rank_test_score": [2, 1],
-    }
-    with pytest.raises(ValueError, match="chosen candidate of the search has no 'eta'"):
-        EtaPathDisplay.from_cv_results(table)
-
-
-def table_of_radii(params, means):
-    return {
-        "param_eta": [candidate["eta"] for candidate in params],
-        "params": params,
-        "mean_test_score": np.array(means),
-        "std_test_score": np.zeros(len(means)),
-        "rank_test_score": np.argsort(np.argsort(-np.array(means))) + 1,
-    }
-
-
-def test_path_of_saved_table():
-    """Other parameters are compared by what they are, not by where they are."""
+def test_other_parameters_are_compared_by_what_they_are():
     params = [{"eta": 1.0, "sizes": [10, 5]}, {"eta": 2.0, "sizes": [10, 5]}]
     assert params[0]["sizes"] is not params[1]["sizes"]
-    display = EtaPathDisplay.from_cv_results(table_of_radii(params, [0.5, 0.7]))
+    display = EtaPathDisplay.from_estimator(search_of(params, [0.5, 0.7]))
     assert list(display.etas) == [1.0, 2.0]
-    table = table_of_radii(params, [0.5, 0.7]) | {"params": [str(x) for x in params]}
-    with pytest.raises(ValueError, match='results must have dicts in the column "par'):
-        EtaPathDisplay.from_cv_results(table)
+    assert display.note == ""
 
 
 def test_path_of_halving_has_each_radius_once():
     """The last try counts, which had the most samples."""
     etas = [1.0, 2.0, 4.0, 2.0, 4.0, 4.0]
     means = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    table = table_of_radii([{"eta": eta} for eta in etas], means)
-    display = EtaPathDisplay.from_cv_results(table)
+    search = search_of([{"eta": eta} for eta in etas], means)
+    display = EtaPathDisplay.from_estimator(search)
     assert list(display.etas) == [1.0, 2.0, 4.0]
     assert list(display.mean_scores) == [0.1, 0.4, 0.6]
     assert display.chosen_eta == 4.0
@@ -201,11 +162,3 @@ def test_infinite_radius_is_near_the_others(etas):
     display = EtaPathDisplay(etas=etas, mean_scores=[0.1, 0.2, 0.3]).plot()
     assert etas[1] < display.line_.get_xdata()[-1] <= 2 * etas[1]
     assert "η = ∞" in [text.get_text() for text in display.ax_.texts]
-
-
-def test_path_refuses_what_is_no_search(nmf):
-    """A fitted estimator of another kind is told apart."""
-    with pytest.raises(
-        TypeError, match=r"results must be a fitted search .*GroupSparse"
-    ):
-        EtaPathDisplay.from_cv_results(nmf)

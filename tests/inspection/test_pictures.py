@@ -155,9 +155,6 @@ def test_network_search_has_every_radius(name):
         differs.append(f"linear weight = {search.linear_weight_:.3g}")
     at_chosen = f"{', '.join(differs)} at the chosen η"
     assert at_chosen in label if differs else "at the chosen" not in label
-    from_table = EtaPathDisplay.from_cv_results(search)
-    assert_array_equal(from_table.mean_scores, display.mean_scores)
-    assert_array_equal(from_table.n_features, results["mean_n_features"][rows])
 
 
 def test_default_network_search_is_refined():
@@ -240,11 +237,10 @@ def test_grid_search_has_every_radius(name):
         results["params"].index({**search.best_params_, "select__eta": eta})
         for eta in (0.25, 1.0, 2.0, 4.0)
     ]
-    for draw in (EtaPathDisplay.from_estimator, EtaPathDisplay.from_cv_results):
-        display = draw(search)
-        assert_draws_rows(display, results, rows, name="select__eta")
-        assert_array_equal(display.n_features, results["mean_test_n_features"][rows])
-        assert display.params[display.chosen_index] == search.best_params_
+    display = EtaPathDisplay.from_estimator(search)
+    assert_draws_rows(display, results, rows, name="select__eta")
+    assert_array_equal(display.n_features, results["mean_test_n_features"][rows])
+    assert display.params[display.chosen_index] == search.best_params_
     note = "4 of 12 candidates; C = " if others else ""
     assert note in display.ax_.get_xlabel()
 

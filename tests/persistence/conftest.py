@@ -22,8 +22,3 @@ def fitted():
         return models[case]
 
     return fit
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "net.safetensors"

@@ -9,7 +9,6 @@ from panel_helpers import make_gaps, make_table, predict_apart
 from sklearn.base import is_classifier
 from sklearn.compose import (
     ColumnTransformer,
-    TransformedTargetRegressor,
     make_column_transformer,
 )
 from sklearn.ensemble import VotingClassifier, VotingRegressor
@@ -94,19 +93,10 @@ def test_linear_selector_for_classes(class_weight, n_classes, tmp_path):
     [
         (RobustScaler(), ElasticNet()),
         (RobustScaler(with_scaling=False), Ridge()),
-        (
-            StandardScaler(),
-            TransformedTargetRegressor(Ridge(), transformer=StandardScaler()),
-        ),
-        (
-            StandardScaler(with_std=False),
-            TransformedTargetRegressor(
-                Ridge(), transformer=StandardScaler(with_std=False)
-            ),
-        ),
+        (StandardScaler(with_std=False), Ridge()),
         (StandardScaler(with_mean=False), LinearRegression()),
     ],
-    ids=["elastic net", "ridge", "scaled ridge", "centred ridge", "linear"],
+    ids=["elastic net", "ridge", "centred", "linear"],
 )
 def test_linear_selector_for_numbers(scaler, last, tmp_path):
     X, y = make_table()
@@ -184,12 +174,9 @@ def test_mean_of_classifiers(n_classes, weights, dtype, tmp_path):
     assert "coefficients" not in panel["PANEL"]["features"][0]
 
 
-SCALED = {"transformer": StandardScaler()}
 MEANS = {
     "plain": mean_of(Ridge(), regressor(eta=np.inf)),
     "weighted": mean_of(Ridge(), regressor(eta=np.inf), weights=[0.5, 2.0]),
-    "scaled": TransformedTargetRegressor(mean_of(Ridge(), regressor()), **SCALED),
-    "of scaled": mean_of(TransformedTargetRegressor(Ridge(), **SCALED), Ridge(3.0)),
     "nested": mean_of(Ridge(), mean_of(Ridge(9.0), regressor(), weights=[1, 4])),
     "one left": mean_of(Ridge(), regressor(), weights=[1, 2]).set_params(
         **{"part 1": "drop"}
@@ -232,14 +219,6 @@ def test_networks_of_a_mean_that_select_by_themselves(tmp_path):
         assert_same(model, X, path)
         names = X.columns[first.get_support()][union].tolist()
         assert needed_columns(path) == names
-
-
-def test_network_of_a_scaled_target_that_selects(tmp_path):
-    X, y = make_table()
-    last = TransformedTargetRegressor(regressor(n_features_to_select=3), **SCALED)
-    model = make_pipeline(StandardScaler(), last).fit(X, 1e3 * (y == "red"))
-    assert_same(model, X, tmp_path / "panel.py")
-    assert len(needed_columns(tmp_path / "panel.py")) == 3
 
 
 def column_steps(impute, encode, **options):

@@ -2,9 +2,7 @@
 
 import numpy as np
 from sklearn import linear_model
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import VotingClassifier, VotingRegressor
-from sklearn.preprocessing import StandardScaler
 
 from skproj.linear_model import CoxRidge
 
@@ -38,8 +36,6 @@ def describe_predictor(predictor):
     """
     if isinstance(predictor, VotingClassifier | VotingRegressor):
         return describe_mean(predictor)
-    if isinstance(predictor, TransformedTargetRegressor):
-        return describe_scaled_target(predictor)
     name = type(predictor).__name__
     if is_autoencoder(predictor):
         part = describe_autoencoder(predictor)
@@ -79,8 +75,6 @@ def inputs_of(predictor, n_features):
     """Return the mask of the inputs that the predictions depend on."""
     if is_autoencoder(predictor):
         return predictor.get_support()
-    if isinstance(predictor, TransformedTargetRegressor):
-        return inputs_of(predictor.regressor_, n_features)
     if isinstance(predictor, VotingClassifier | VotingRegressor):
         parts = [inputs_of(model, n_features) for model in predictor.estimators_]
         return np.any(parts, axis=0)
@@ -143,20 +137,3 @@ def describe_threshold(classifier):
         "place": int(label is None or label == second),
         "of": "probability" if is_probability else "decision",
     }
-
-
-def describe_scaled_target(predictor):
-    """Return a regression whose target was standardised."""
-    transformer = predictor.transformer_
-    if not isinstance(transformer, StandardScaler) or predictor._training_dim > 1:
-        raise NotExportable("its target is transformed by more than a StandardScaler")
-    scale = 1.0 if transformer.scale_ is None else float(transformer.scale_[0])
-    center = float(transformer.mean_[0]) if transformer.with_mean else 0.0
-    return [
-        {
-            **part,
-            "center": part["center"] * scale + center,
-            "scale": part["scale"] * scale,
-        }
-        for part in describe_predictor(predictor.regressor_)
-    ]
