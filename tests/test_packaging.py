@@ -197,7 +197,9 @@ def test_python_versions_are_the_same_everywhere():
     assert tested[0] == lowest
     built = PYPROJECT["tool"]["cibuildwheel"]["build"]
     first, last = (int(x.removeprefix("3.")) for x in (lowest, tested[-1]))
-    wheels = [n for n in range(99) if fnmatchcase(f"cp3{n}-linux", built)]
+    wheels = [
+        n for n in range(99) if any(fnmatchcase(f"cp3{n}-linux", x) for x in built)
+    ]
     assert wheels == list(range(first, last + 1))
 
 
@@ -206,7 +208,10 @@ def test_python_versions_are_the_same_everywhere():
 
 
 def test_version_is_one_that_indices_accept():
-    assert str(Version(skproj.__version__)) == skproj.__version__
+    version = Version(skproj.__version__)
+    assert str(version) == skproj.__version__
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == version.base_version
     assert "version" in PYPROJECT["project"]["dynamic"]
 
 

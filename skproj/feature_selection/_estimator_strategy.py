@@ -62,7 +62,8 @@ class EstimatorStrategy:
             if _routing_enabled():
                 routed = process_routing(self.selector, "fit", **fit_params)
                 fit_params = routed.estimator.fit
-            self.estimator = clone(self.selector.estimator).fit(X, y, **fit_params)
+            self.estimator = clone(self.selector.estimator)
+            self.estimator.fit(X, y, **fit_params)  # which may return nothing
         self.weights = self._read_weights()
         with np.errstate(over="ignore"):
             constraint = CoefficientBall(self.selector.projection, np.inf)

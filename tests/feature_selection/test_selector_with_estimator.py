@@ -195,6 +195,22 @@ def test_selector_routes_sample_weight(selector):
     assert np.abs(found.scores_ - unweighted.scores_).max() > 1e-3
 
 
+class Silent(LogisticRegression):
+    """Return nothing from `fit`, which scikit-learn's own selectors allow."""
+
+    def fit(self, X, y):
+        """Fit."""
+        super().fit(X, y)
+
+
+def test_selector_takes_an_estimator_whose_fit_returns_nothing():
+    X, y = WINE
+    X = StandardScaler().fit_transform(X)
+    expected = ProjectionFeatureSelector(LogisticRegression()).fit(X, y)
+    selector = ProjectionFeatureSelector(Silent()).fit(X, y)
+    assert_array_equal(selector.get_support(), expected.get_support())
+
+
 class Recorder(LogisticRegression):
     """Remember the parameters of `fit`."""
 
