@@ -87,7 +87,7 @@ class UnitWork:
         plain = plain_copy(module)
         counter = _count(plain, inputs)
         graph = UnitGraph(trace(plain, inputs, "module"))
-        numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
+        unit_of = graph.units.roots()
         modules = dict(module.named_modules(remove_duplicate=False))
         self._columns, self._rows, self._products, self._made = [], [], [], []
         works = _works_of(graph.layers, plain, counter)
@@ -107,7 +107,7 @@ class UnitWork:
                 stay += [] if live in makers else [outputs]
             else:
                 self._add_per_unit(live, outputs, works[name])
-        self.is_free = np.zeros(len(numbers), bool)
+        self.is_free = np.zeros(unit_of.max(initial=-1) + 1, bool)
         for units in self._made:
             self.is_free[units] = True
         for units in stay:
