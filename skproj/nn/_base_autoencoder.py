@@ -33,7 +33,7 @@ from skproj.nn._training._network import (
     first_layer,
     make_mlp,
 )
-from skproj.nn._training._objectives import AutoencoderObjective, huber
+from skproj.nn._training._objectives import Objective
 from skproj.nn._training._schedule import (
     ProjectedTraining,
     SparseResult,
@@ -133,7 +133,7 @@ class BaseSparseAutoencoder(
 
     @abstractmethod
     def _prediction_loss(self):
-        """Return the loss of the latent code, as an `AutoencoderObjective` takes it."""
+        """Return the loss of the latent code, as an `Objective` takes it."""
 
     @shared_docs(**AUTOENCODER_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -450,7 +450,7 @@ class BaseSparseAutoencoder(
         schedule = self._schedule()
         is_joint = schedule.kind != "consensus"
         weight = schedule.reconstruction_weight if is_joint else 0.0
-        return AutoencoderObjective(self._prediction_loss(), huber, weight)
+        return Objective(self._prediction_loss(), reconstruction_weight=weight)
 
     def _further_options(self):
         schedule = self._schedule()

@@ -1,5 +1,7 @@
 """Training of a perceptron whose smallest weights are removed little by little."""
 
+from functools import partial
+
 import torch
 
 from skproj.nn._sparsify._blocks import Block
@@ -29,18 +31,12 @@ class RemovalTraining(SparseTraining):
         self.trainer = self._train_stage(self.trainer)
         options, data = self.trainer.options, self.trainer.data
         n_steps = options.max_epochs * -(-len(data.train) // options.batch_size)
-        removal = None
-
-        def make_hook(module):
-            nonlocal removal
-            removal = PerceptronRemoval(module, wanted, n_steps)
-            return {"removal": removal}
-
+        make_hook = partial(PerceptronRemoval, wanted=wanted, n_steps=n_steps)
         if self._is_stopped:
-            make_hook(self.trainer.module)
+            self._hook = make_hook(self.trainer.module)
         else:
             self.trainer = self._train_stage(self.trainer, make_hook)
-        removal.finalize()
+        self._hook.finalize()
 
 
 class PerceptronRemoval(WeightRemoval):
@@ -68,13 +64,13 @@ class PerceptronRemoval(WeightRemoval):
         ]
         super().__init__(None, blocks, list(map(str, range(len(layers)))), n_steps)
 
-    def before_step(self):
-        """Put the removed weights back."""
-        self._put_back()
+    before_step = WeightRemoval._put_back
+    after_step = WeightRemoval._end_step
 
-    def after_step(self):
-        """Count a step, and remove the smallest weights."""
-        self._end_step()
+    @property
+    def is_settled(self):
+        """Whether it is known which weights are kept."""
+        return self.masks is not None
 
     def _remove(self):
         last = self._last

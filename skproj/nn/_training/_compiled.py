@@ -11,7 +11,7 @@ import torch
 from skproj._kernels._networks import ACTIVATIONS, differentiate
 from skproj.nn._training._network import ACTIVATIONS as MODULES
 from skproj.nn._training._noise import HiddenNoise
-from skproj.nn._training._objectives import AutoencoderObjective, cross_entropy
+from skproj.nn._training._objectives import Objective, cross_entropy
 from skproj.nn._training._sparse_rows import SparseRows
 from skproj.nn._training._tensors import device_of
 
@@ -27,7 +27,7 @@ def reason_against_compiled(objective, activations, device):
 
     Parameters
     ----------
-    objective : AutoencoderObjective
+    objective : Objective
     activations : list of type
         Of the hidden layers of the encoder.
     device : torch.device
@@ -56,12 +56,12 @@ def compiled(objective, stack):
 
     Parameters
     ----------
-    objective : AutoencoderObjective
+    objective : Objective
     stack : NetworkStack
 
     Returns
     -------
-    objective : AutoencoderObjective
+    objective : Objective
     """
     activations = [type(layer) for layer in stack.encoder[2::2]]
     reason = reason_against_compiled(objective, activations, device_of(stack))
@@ -93,7 +93,7 @@ class _Buffers:
 
 
 @dataclass(frozen=True)
-class CompiledObjective(AutoencoderObjective):
+class CompiledObjective(Objective):
     """Cross-entropy of stacked networks with one hidden layer, on a CPU.
 
     What lies between the two products with the samples is compiled.
@@ -102,7 +102,7 @@ class CompiledObjective(AutoencoderObjective):
     buffers: list = field(default_factory=list, compare=False)
 
     def backward(self, module, X_seen, X, y, weight):
-        """Set the gradients of mean(w l(z)); see `AutoencoderObjective`."""
+        """Set the gradients of mean(w l(z)); see `Objective`."""
         buffers = self._buffers(module)
         losses = torch.empty_like(weight)
         Z = buffers.first @ X_seen.mT  # samples are the last axis

@@ -10,7 +10,7 @@ from skproj.nn._training._l1_search import search_l1_weight
 from skproj.nn._training._network import weights_of
 from skproj.nn._training._optimizers import DEFAULT_EPS, Penalty
 from skproj.nn._training._tensors import draw_
-from skproj.nn._training._trainer import DivergedError
+from skproj.nn._training._trainer import DivergedError, KeptZeros
 
 # The first l1 weight of a search, as a share of the gradient entry whose rank is the
 # number of weights wanted, in a network with random weights. (The gradient at zero
@@ -107,18 +107,6 @@ def randomise(trainer):
         draw_(weight, "uniform_", -bound, bound, generator=trainer.generator)
 
 
-def zero_keeper(module):
-    """Return a function that sets the weights to zero that are zero now."""
-    weights = [weight.detach() for weight in weights_of(module)]
-    masks = [weight != 0 for weight in weights]
-
-    def keep_zeros():
-        for weight, mask in zip(weights, masks, strict=True):
-            weight.mul_(mask)
-
-    return keep_zeros
-
-
 @torch.no_grad()
 def remove_dead_ends(module, alphas):
     """Set the weights into units that feed nothing to zero.
@@ -200,14 +188,14 @@ class SparseTraining:
     def _train_stage(self, start, make_hook=None):
         """Return a copy of a trainer that was trained; more slowly if it diverges.
 
-        `make_hook` returns arguments of `train_stage` for the copy.
+        `make_hook` returns a hook on the steps for the network of the copy.
         """
         for n_halvings in itertools.count():
             learning_rate = start.options.learning_rate_init / 2**n_halvings
             trainer = start.branch(learning_rate_init=learning_rate)
-            hook = {} if make_hook is None else make_hook(trainer.module)
+            self._hook = None if make_hook is None else make_hook(trainer.module)
             try:
-                self._is_stopped = trainer.train_stage(**hook)
+                self._is_stopped = trainer.train_stage(hook=self._hook)
             except DivergedError:
                 if n_halvings == MAX_HALVINGS:
                     raise
@@ -312,7 +300,7 @@ class L1Training(SparseTraining):
             penalty=None, eps=DEFAULT_EPS, early_stopping=self._early_stopping
         )
         self.trainer = self._train_stage(
-            start, lambda module: {"after_step": zero_keeper(module)}
+            start, lambda module: KeptZeros(weights_of(module))
         )
 
     def history(self):

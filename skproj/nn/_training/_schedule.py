@@ -3,13 +3,13 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._network import first_layer
+from skproj.nn._training._trainer import KeptZeros
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,14 @@ class ProjectedTraining:
         eta, norms = project_to_target(trainer, self.projection, target)
         norms = drop_columns(trainer, self.projection, norms, target.n_features)
         if self.trains_again and not stop:
-            weight = first_layer(trainer.module)
-            keep_zeros = partial(weight.masked_fill_, weight == 0, 0.0)
+            hook = KeptZeros([first_layer(trainer.module)])
             if self.rewinds:
                 initial.keep_features(np.searchsorted(columns, trainer.data.columns))
                 trainer.module.load_state_dict(initial.state_dict())
-                keep_zeros()
+                hook.after_step()
             noise = min(self.final_noise, trainer.options.input_noise)
             trainer.options = replace(trainer.options, input_noise=noise)
-            trainer.train_stage(after_step=keep_zeros)
+            trainer.train_stage(hook=hook)
         return SparseResult(trainer, eta, norms)
 
 

@@ -14,7 +14,7 @@ from sklearn.callback import CallbackContext
 
 from skproj.nn._training._network import weights_of
 from skproj.nn._training._noise import NoiseSource
-from skproj.nn._training._objectives import AutoencoderObjective, PredictionObjective
+from skproj.nn._training._objectives import Objective
 from skproj.nn._training._optimizers import DEFAULT_EPS, SOLVERS, Penalty
 from skproj.nn._training._samples import TrainingData, prediction_rows
 from skproj.nn._training._tensors import copy_generator
@@ -219,6 +219,24 @@ class EarlyStopping:
             self.module.load_state_dict(self._best_state)
 
 
+class KeptZeros:
+    """Hook on the steps of a stage: weights that are zero now stay zero."""
+
+    is_settled = True
+
+    def __init__(self, weights):
+        self._weights = [weight.detach() for weight in weights]
+        self._zeros = [weight == 0 for weight in self._weights]
+
+    def before_step(self):
+        """Do nothing."""
+
+    def after_step(self):
+        """Set the weights to zero again."""
+        for weight, zeros in zip(self._weights, self._zeros, strict=True):
+            weight.masked_fill_(zeros, 0.0)
+
+
 @dataclass
 class Trainer:
     """A network in training, from one stage of a fit to the next.
@@ -227,7 +245,7 @@ class Trainer:
     ----------
     module : torch.nn.Module
         Trained in place. ``module.keep_features(kept)`` makes it smaller.
-    objective : AutoencoderObjective or PredictionObjective
+    objective : Objective
     data : TrainingData
     options : TrainingOptions
     generator : torch.Generator
@@ -239,7 +257,7 @@ class Trainer:
     """
 
     module: torch.nn.Module
-    objective: AutoencoderObjective | PredictionObjective
+    objective: Objective
     data: TrainingData
     options: TrainingOptions
     generator: torch.Generator
@@ -275,16 +293,14 @@ class Trainer:
             self.module.keep_features(kept)
             self.data = self.data.keep_columns(kept)
 
-    def train_stage(self, *, after_step=None, removal=None):
+    def train_stage(self, *, hook=None):
         """Train for at most `max_epochs` epochs with a fresh optimizer.
 
         Parameters
         ----------
-        after_step : callable, default=None
-            Called without arguments after every optimizer step: a projection, a mask.
-        removal : PerceptronRemoval, default=None
-            Makes zeros at every step. The stage does not stop early before these are
-            settled.
+        hook : KeptZeros or PerceptronRemoval, default=None
+            Called before and after every optimizer step. The stage does not stop early
+            before its zeros are settled.
 
         Returns
         -------
@@ -311,11 +327,11 @@ class Trainer:
             options.anneal(optimizer, i)
             epoch = stage.subcontext(task_name="epoch")
             callbacks.begin(epoch, self)
-            self.train_epoch(optimizer, after_step=after_step, removal=removal)
+            self.train_epoch(optimizer, hook=hook)
             stop = False
             if stopping is not None:
                 history.validation_scores.append(-self.mean_loss(self.data.validation))
-                if removal is None or removal.masks is not None:
+                if hook is None or hook.is_settled:
                     stop = stopping.update(history.validation_scores[-1])
             if options.verbose:
                 self._print_epoch()
@@ -328,7 +344,7 @@ class Trainer:
         return callbacks.end(stage, self)
 
     @torch.no_grad()
-    def train_epoch(self, optimizer, *, after_step=None, removal=None):
+    def train_epoch(self, optimizer, *, hook=None):
         """Take a step for each batch of the shuffled samples.
 
         Raises
@@ -342,13 +358,11 @@ class Trainer:
         total = train.weight.new_zeros(())
         for X_seen, X, y, weight in self._shuffled_batches():
             losses = self.objective.backward(self.module, X_seen, X, y, weight)
-            if removal is not None:
-                removal.before_step()
+            if hook is not None:
+                hook.before_step()
             optimizer.step()
-            if removal is not None:
-                removal.after_step()
-            if after_step is not None:
-                after_step()
+            if hook is not None:
+                hook.after_step()
             total += losses.sum(dim=-1).mean()  # over networks side by side
         optimizer.zero_grad()  # copies of the network need no gradients
         loss = float(total) / len(train)
