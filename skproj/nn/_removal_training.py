@@ -10,23 +10,10 @@ from skproj.nn.optim._removal import WeightRemoval
 
 
 class RemovalTraining(SparseTraining):
-    """Dense training, and a training to a number of zeros from there.
-
-    The second one has the schedule of `Sparsifier`.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        With the network to start from.
-    """
+    """Dense training, and a training to a number of zeros, as that of `Sparsifier`."""
 
     def reach(self, sparsity):
-        """Train until a share of the weights is zero.
-
-        Parameters
-        ----------
-        sparsity : float or ndarray of shape (n_layers,)
-        """
+        """Train until a share of the weights, or of those of each layer, is zero."""
         _, wanted = self._numbers_wanted(sparsity)
         self.trainer = self._train_stage(self.trainer)
         options, data = self.trainer.options, self.trainer.data
@@ -44,15 +31,8 @@ class PerceptronRemoval(WeightRemoval):
 
     Those that lead into units that feed nothing, or come from units that nothing feeds,
     have no gradient or are no more than a bias, and stand in the way of others.
-
-    Parameters
-    ----------
-    module : torch.nn.Sequential
-        A perceptron.
-    wanted : ndarray of int of shape () or (n_layers,)
-        How many weights shall be left.
-    n_steps : int
-        Of the stage.
+    `wanted` says how many weights of the network or of each layer shall be left after
+    `n_steps`.
     """
 
     def __init__(self, module, wanted, n_steps):
@@ -111,10 +91,7 @@ class PerceptronRemoval(WeightRemoval):
 def idle_weights(masks):
     """Return where the weights of a perceptron are that have no effect.
 
-    Parameters
-    ----------
-    masks : list of tensor of bool of shape (n_outputs, n_inputs)
-        Where the weights of each layer are.
+    The masks, of shape (n_outputs, n_inputs), are where the weights of each layer are.
     """
     live = [mask.clone() for mask in masks]
     for i in range(len(live) - 1, 0, -1):

@@ -23,18 +23,8 @@ _CODES = {MODULES[name]: code for name, code in ACTIVATIONS.items()}
 def reason_against_compiled(objective, activations, device):
     """Return why there is no compiled step, or None.
 
-    Only a compiled step can multiply sparse batches.
-
-    Parameters
-    ----------
-    objective : Objective
-    activations : list of type
-        Of the hidden layers of the encoder.
-    device : torch.device
-
-    Returns
-    -------
-    reason : str or None
+    The `activations` are the types of those of the encoder. Only a compiled step can
+    multiply sparse batches.
     """
     if len(activations) != 1:
         return f"{len(activations)} hidden layers, not one"
@@ -50,18 +40,9 @@ def reason_against_compiled(objective, activations, device):
 
 
 def compiled(objective, stack):
-    """Return the objective, with a compiled step if there is one.
+    """Return the objective of stacked networks, with a compiled step if there is one.
 
     A debug note of the logger "skproj" says why there is none.
-
-    Parameters
-    ----------
-    objective : Objective
-    stack : NetworkStack
-
-    Returns
-    -------
-    objective : Objective
     """
     activations = [type(layer) for layer in stack.encoder[2::2]]
     reason = reason_against_compiled(objective, activations, device_of(stack))

@@ -138,20 +138,9 @@ def project_to_target(trainer, projection, target):
 
 
 def drop_columns(trainer, projection, norms, at_most=None):
-    """Drop the columns that were projected to zero; return the norms of others.
+    """Drop the columns that were projected to zero; return the norms of the others.
 
-    Parameters
-    ----------
-    trainer : Trainer
-    projection : ColumnProjection
-    norms : ndarray of shape (n_columns,)
-        After the projection.
-    at_most : int, default=None
-        Drop the smallest of more columns than this as well: they are tied.
-
-    Returns
-    -------
-    importances : ndarray of shape (n_kept,)
+    The smallest of more columns than `at_most` are dropped as well: they are tied.
     """
     kept = projection.of(trainer.data.columns).groups.kept(norms, at_most)
     trainer.keep_columns(kept)

@@ -153,16 +153,9 @@ class TrainingHistory:
 class FitCallbacks:
     """Callbacks of a fit, and the arguments of their hooks.
 
-    Attributes
-    ----------
-    context : CallbackContext
-        Of the fit.
-    arguments : dict
-        Arguments of the hooks that do not change during the fit.
-    fitted_state : callable
-        ``fitted_state(trainer)`` returns the fitted attributes of its network.
-    may_stop : bool
-        Whether callbacks can end a stage or the fit.
+    The `arguments` do not change during the fit; ``fitted_state(trainer)`` returns the
+    fitted attributes of a network. `may_stop` tells whether callbacks can end a stage
+    or the fit.
     """
 
     context: CallbackContext
@@ -189,12 +182,7 @@ class FitCallbacks:
 class EarlyStopping:
     """Keep the best weights; stop when `n_iter_no_change` epochs brought no progress.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-    tol : float
-        A score must rise by more than this to count as progress.
-    n_iter_no_change : int
+    A score must rise by more than `tol` to count as progress.
     """
 
     def __init__(self, module, *, tol, n_iter_no_change):
@@ -241,19 +229,9 @@ class KeptZeros:
 class Trainer:
     """A network in training, from one stage of a fit to the next.
 
-    Attributes
-    ----------
-    module : torch.nn.Module
-        Trained in place. ``module.keep_features(kept)`` makes it smaller.
-    objective : Objective
-    data : TrainingData
-    options : TrainingOptions
-    generator : torch.Generator
-        On the device of the data; shuffles and draws noise.
-    callbacks : FitCallbacks or None
-        Needed for stages, not for single epochs.
-    history : TrainingHistory
-    noise : NoiseSource
+    The module is trained in place; ``module.keep_features(kept)`` makes it smaller. The
+    generator, on the device of the data, shuffles and draws noise. Callbacks are needed
+    for stages, not for single epochs.
     """
 
     module: torch.nn.Module
@@ -268,10 +246,7 @@ class Trainer:
     def branch(self, **options):
         """Return a copy that trains on independently, with the same random numbers.
 
-        Parameters
-        ----------
-        **options
-            Fields of `TrainingOptions` in which the copy differs.
+        The options are fields of `TrainingOptions` in which the copy differs.
         """
         return replace(
             self,
@@ -282,13 +257,7 @@ class Trainer:
         )
 
     def keep_columns(self, kept):
-        """Go on with some of the features only.
-
-        Parameters
-        ----------
-        kept : ndarray of int of shape (n_kept,)
-            Positions among the present columns.
-        """
+        """Go on with some of the present columns only."""
         if len(kept) < len(self.data.columns):
             self.module.keep_features(kept)
             self.data = self.data.keep_columns(kept)
@@ -296,21 +265,10 @@ class Trainer:
     def train_stage(self, *, hook=None):
         """Train for at most `max_epochs` epochs with a fresh optimizer.
 
-        Parameters
-        ----------
-        hook : KeptZeros or PerceptronRemoval, default=None
-            Called before and after every optimizer step. The stage does not stop early
-            before its zeros are settled.
-
-        Returns
-        -------
-        stop : bool
-            Whether a callback wants the fit to end with this stage.
-
-        Raises
-        ------
-        DivergedError
-            If the training diverges.
+        The hook, a `KeptZeros` or `PerceptronRemoval`, is called before and after every
+        optimizer step. The stage does not stop early before its zeros are settled.
+        Returns whether a callback wants the fit to end with this stage; raises a
+        DivergedError if the training diverges.
         """
         options, history, callbacks = self.options, self.history, self.callbacks
         stage = callbacks.context.subcontext(
@@ -347,10 +305,7 @@ class Trainer:
     def train_epoch(self, optimizer, *, hook=None):
         """Take a step for each batch of the shuffled samples.
 
-        Raises
-        ------
-        DivergedError
-            If the loss or a weight becomes infinite.
+        A DivergedError is raised if the loss or a weight becomes infinite.
         """
         if not self.module.training:
             self.module.train()
@@ -411,14 +366,10 @@ class Trainer:
 
     @torch.no_grad()
     def loss_and_gradients(self):
-        """Return the mean loss of the training data, and its gradients.
+        """Return the mean loss of the training data, without the penalty, and its
+        gradients.
 
-        Returns
-        -------
-        loss : float
-            Without the penalty.
-        gradients : list of tensor
-            Of the matrices of weights, in their order.
+        These are of the matrices of weights, in their order.
         """
         train = self.data.train
         weights = weights_of(self.module)
