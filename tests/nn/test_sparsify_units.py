@@ -7,14 +7,11 @@ import pytest
 import torch
 from sparsify_helpers import same_state
 from sparsify_networks import (
-    Concatenated,
+    NETWORKS,
     convolutions,
-    depthwise,
     grouped,
     perceptron,
     residual,
-    sequences,
-    transposed,
 )
 from sparsify_unit_helpers import build, count_flops, fit
 from torch import nn
@@ -25,17 +22,6 @@ from torch.nn.utils import prune as torch_prune
 from skproj.nn import prune
 from skproj.nn._sparsify._unit_work import UnitWork
 from skproj.nn.functional import projection_l1_ball
-
-NETWORKS = [
-    perceptron,
-    convolutions,
-    sequences,
-    residual,
-    Concatenated,
-    depthwise,
-    transposed,
-]
-
 
 # ---------------------------------------------------------------------------
 # Work
