@@ -17,7 +17,6 @@ from skproj.blocks import RowBlocks
 from skproj.linear_model._substitutes import find_substitutes
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._autoencoder_folds import as_indices, train_side_by_side
-from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._linear_part import with_linear_part
 from skproj.nn._schedule import SparsificationSchedule
@@ -271,12 +270,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         UserWarning
             If no feature is selected.
         """
+        X, y = self._validate_for_fit(X, y)
         in_blocks = isinstance(X, RowBlocks)
-        if in_blocks:
-            X, y = validate_blocks(self, X, y)
-            in_blocks = isinstance(X, RowBlocks)  # or few enough for the memory
-        else:
-            X, y = self._validate_data(X, y)
         if sample_weight is not None:
             sample_weight = relative_weights(sample_weight, X)
         etas, model = self._checked_etas(), self._single_model()

@@ -7,8 +7,10 @@ from abc import abstractmethod
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from skproj.blocks import RowBlocks
+from skproj.blocks._row_blocks import set_feature_names
 from skproj.linear_model._default_radius import choose_number
 from skproj.linear_model._feature_structure import structure_of
 from skproj.nn._autoencoder_output import AutoencoderOutputMixin
@@ -18,13 +20,14 @@ from skproj.nn._base_network import (
     BaseNetwork,
     auto_batch_size,
 )
-from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._schedule import KINDS, SparsificationSchedule
+from skproj.nn._training._block_samples import MEMORY_BYTES
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._compiled import reason_against_compiled
 from skproj.nn._training._consensus import ConsensusTraining, draw_parts
 from skproj.nn._training._decoder import fit_decoder
+from skproj.nn._training._measured_blocks import measure
 from skproj.nn._training._network import (
     ACTIVATIONS,
     Autoencoder,
@@ -33,11 +36,11 @@ from skproj.nn._training._network import (
 )
 from skproj.nn._training._objectives import Objective
 from skproj.nn._training._schedule import (
-    ProjectedTraining,
     SparseResult,
     SparsityTarget,
     drop_columns,
     project_to_target,
+    train_and_project,
 )
 from skproj.nn._training._sparse_rows import multiplies_sparse
 from skproj.nn._training._tensors import (
@@ -56,6 +59,7 @@ from skproj.utils._validation import (
     StrOptions,
     _fit_context,
     atomic_fit,
+    check_names,
 )
 
 # Batches that stay sparse may be larger than others if an epoch has this many steps.
@@ -143,10 +147,7 @@ class BaseSparseAutoencoder(AutoencoderOutputMixin, BaseNetwork):
             If no feature is selected, or fewer than `n_features_to_select`, or if
             neither this nor `eta` is given and no linear model learns anything.
         """
-        if isinstance(X, RowBlocks):
-            X, y = validate_blocks(self, X, y)
-        else:
-            X, y = self._validate_data(X, y)
+        X, y = self._validate_for_fit(X, y)
         for name in ("feature_mean_", "feature_scale_"):  # of an earlier fit
             vars(self).pop(name, None)
         schedule = self._schedule()
@@ -160,19 +161,34 @@ class BaseSparseAutoencoder(AutoencoderOutputMixin, BaseNetwork):
                 if schedule.final_noise < schedule.input_noise and not results.stopped:
                     result, *_ = results.refine(schedule.final_noise)
             else:
-                training = ProjectedTraining(
-                    projection=self._projection(),
-                    trains_again=schedule.kind == "double",
-                    rewinds=schedule.rewind,
-                    final_noise=schedule.final_noise,
+                result = train_and_project(
+                    run.trainer, target, self._projection(), schedule
                 )
-                result = training.run(run.trainer, target)
             data, run.trainer = run.trainer.data, result.trainer
             self._set_state(self._fitted_state(run.encoded, run.trainer, result))
             self._fit_decoder(data)
         self._fit_predictions(X, y, sample_weight)
         self._warn_if_few_are_selected()
         return self
+
+    def _validate_for_fit(self, X, y):
+        """Check X and y, of which blocks are read in a first pass.
+
+        These come back as `MeasuredBlocks` or, if they are few enough, in memory.
+        """
+        if not isinstance(X, RowBlocks):
+            return self._validate_data(X, y)
+        # A stand-in without entries, which are checked in the pass.
+        empty = sparse.csr_array(X.shape, dtype=X.dtype)
+        names = self._names_to_keep()
+        _, y = self._validate_data(empty, y)
+        set_feature_names(self, X)
+        check_names(names, X.feature_names)
+        X = measure(X)
+        if X.n_bytes > MEMORY_BYTES:
+            return X, y
+        X = X.take_columns(np.arange(X.shape[1]))
+        return X if sparse.issparse(X) else np.ascontiguousarray(X), y
 
     def _fit_decoder(self, data):
         """Fit the decoder, unless it was trained with the encoder.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._network import first_layer
 from skproj.nn._training._trainer import KeptZeros
 
@@ -78,24 +77,16 @@ class StageResults:
     stopped: bool = False
 
 
-@dataclass(frozen=True)
-class ProjectedTraining:
-    """Training of one network with one projection: "single", or "double" descent [1]_.
+def train_and_project(trainer, target, projection, schedule):
+    """Train one network with one projection: "single", or "double" descent [1]_.
 
     1. Train the network of all features for one stage.
     2. Project its first layer, and drop the features whose columns are zero.
     3. "double": train the others for one more stage, with less noise on the input, and
-       with the zeros inside their columns held fixed.
+       with the zeros inside their columns held fixed; on request of the schedule from
+       their initial weights.
 
-    Attributes
-    ----------
-    projection : ColumnProjection
-    trains_again : bool
-        Whether there is a step 3.
-    rewinds : bool
-        Whether step 3 starts from the initial weights.
-    final_noise : float
-        Noise on the input in step 3, where step 1 has more.
+    The trainer is changed in place. Returns a `SparseResult`.
 
     References
     ----------
@@ -103,28 +94,20 @@ class ProjectedTraining:
        projection; application to the sparsification of auto-encoders neural
        networks", arXiv:2407.16293.
     """
-
-    projection: ColumnProjection
-    trains_again: bool
-    rewinds: bool
-    final_noise: float
-
-    def run(self, trainer, target):
-        """Train in place until the target; return a `SparseResult`."""
-        initial, columns = copy.deepcopy(trainer.module), trainer.data.columns
-        stop = trainer.train_stage()
-        eta, norms = project_to_target(trainer, self.projection, target)
-        norms = drop_columns(trainer, self.projection, norms, target.n_features)
-        if self.trains_again and not stop:
-            hook = KeptZeros([first_layer(trainer.module)])
-            if self.rewinds:
-                initial.keep_features(np.searchsorted(columns, trainer.data.columns))
-                trainer.module.load_state_dict(initial.state_dict())
-                hook.after_step()
-            noise = min(self.final_noise, trainer.options.input_noise)
-            trainer.options = replace(trainer.options, input_noise=noise)
-            trainer.train_stage(hook=hook)
-        return SparseResult(trainer, eta, norms)
+    initial, columns = copy.deepcopy(trainer.module), trainer.data.columns
+    stop = trainer.train_stage()
+    eta, norms = project_to_target(trainer, projection, target)
+    norms = drop_columns(trainer, projection, norms, target.n_features)
+    if schedule.kind == "double" and not stop:
+        hook = KeptZeros([first_layer(trainer.module)])
+        if schedule.rewind:
+            initial.keep_features(np.searchsorted(columns, trainer.data.columns))
+            trainer.module.load_state_dict(initial.state_dict())
+            hook.after_step()
+        noise = min(schedule.final_noise, trainer.options.input_noise)
+        trainer.options = replace(trainer.options, input_noise=noise)
+        trainer.train_stage(hook=hook)
+    return SparseResult(trainer, eta, norms)
 
 
 def project_to_target(trainer, projection, target):
