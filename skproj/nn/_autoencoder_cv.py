@@ -23,11 +23,7 @@ from skproj.nn._schedule import SparsificationSchedule
 from skproj.nn._targets import relative_weights
 from skproj.nn._training._tensors import torch_threads
 from skproj.utils._docs import shared_docs
-from skproj.utils._path_search import (
-    ONE_STANDARD_ERROR,
-    SELECTION_RULES,
-    choose_row,
-)
+from skproj.utils._path_search import ONE_STANDARD_ERROR, SELECTION_RULES, choose_row
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import (
     STABILITY_ATTRIBUTES,
@@ -35,11 +31,7 @@ from skproj.utils._stability import (
     describe_selection,
 )
 from skproj.utils._state import store_parameters
-from skproj.utils._validation import (
-    StrOptions,
-    _fit_context,
-    atomic_fit,
-)
+from skproj.utils._validation import StrOptions, _fit_context, atomic_fit
 
 
 @shared_docs(**AUTOENCODER_DOCS, stability=STABILITY_DOCS)

@@ -28,12 +28,7 @@ from skproj.nn._training._compiled import reason_against_compiled
 from skproj.nn._training._consensus import ConsensusTraining, draw_parts
 from skproj.nn._training._decoder import fit_decoder
 from skproj.nn._training._measured_blocks import measure
-from skproj.nn._training._network import (
-    ACTIVATIONS,
-    Autoencoder,
-    first_layer,
-    make_mlp,
-)
+from skproj.nn._training._network import ACTIVATIONS, Autoencoder, first_layer, make_mlp
 from skproj.nn._training._objectives import Objective
 from skproj.nn._training._schedule import (
     SparseResult,
@@ -43,17 +38,12 @@ from skproj.nn._training._schedule import (
     train_and_project,
 )
 from skproj.nn._training._sparse_rows import multiplies_sparse
-from skproj.nn._training._tensors import (
-    resolve_device,
-)
+from skproj.nn._training._tensors import resolve_device
 from skproj.nn._training._units import Units
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
-from skproj.utils._features import (
-    by_index,
-    feature_parameters,
-)
+from skproj.utils._features import by_index, feature_parameters
 from skproj.utils._validation import (
     Interval,
     StrOptions,

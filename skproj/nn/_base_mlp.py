@@ -20,12 +20,7 @@ from skproj.nn._training._network import compress, make_mlp, weights_of
 from skproj.nn._training._objectives import Objective
 from skproj.nn._training._optimizers import DEFAULT_EPS, SOLVERS, Penalty
 from skproj.utils._docs import shared_docs
-from skproj.utils._validation import (
-    Interval,
-    StrOptions,
-    _fit_context,
-    atomic_fit,
-)
+from skproj.utils._validation import Interval, StrOptions, _fit_context, atomic_fit
 
 
 class BaseSparseMLP(BaseNetwork):

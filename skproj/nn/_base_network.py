@@ -21,11 +21,7 @@ from skproj.linear_model._targets import plain_target
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
 from skproj.nn._training._optimizers import SOLVERS
-from skproj.nn._training._samples import (
-    Samples,
-    TrainingData,
-    prediction_rows,
-)
+from skproj.nn._training._samples import Samples, TrainingData, prediction_rows
 from skproj.nn._training._state import (
     PartialFitState,
     network_from_arrays,

@@ -10,10 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 
-from skproj import (
-    SparseMLPClassifier,
-    SparseSupervisedAutoencoderRegressor,
-)
+from skproj import SparseMLPClassifier, SparseSupervisedAutoencoderRegressor
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.blocks._duplicates import merge_duplicates
 from skproj.nn import SparsificationSchedule, _base_autoencoder

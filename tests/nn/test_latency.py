@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sparsify_helpers import same_state
-from sparsify_networks import (
-    NETWORKS,
-    convolutions,
-    depthwise,
-    perceptron,
-    residual,
-)
+from sparsify_networks import NETWORKS, convolutions, depthwise, perceptron, residual
 from sparsify_unit_helpers import build, count_flops, fit
 
 from skproj.nn import prune

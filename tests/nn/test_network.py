@@ -9,11 +9,7 @@ import torch
 from skproj import SparseMLPClassifier, SparseSupervisedAutoencoder
 from skproj.nn import SparsificationSchedule
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, make_mlp
-from skproj.nn._training._objectives import (
-    REGRESSION_LOSSES,
-    Objective,
-    cross_entropy,
-)
+from skproj.nn._training._objectives import REGRESSION_LOSSES, Objective, cross_entropy
 from skproj.nn._training._optimizers import Adam, Penalty
 from skproj.nn._training._trainer import Trainer, TrainingOptions
 

@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sparsify_helpers import same_state
-from sparsify_networks import (
-    NETWORKS,
-    convolutions,
-    grouped,
-    perceptron,
-    residual,
-)
+from sparsify_networks import NETWORKS, convolutions, grouped, perceptron, residual
 from sparsify_unit_helpers import build, count_flops, fit
 from torch import nn
 from torch.nn import functional as F

@@ -15,11 +15,7 @@ from skproj.nn._training._compiled import (
     reason_against_compiled,
 )
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, mlp_from_layers
-from skproj.nn._training._objectives import (
-    Objective,
-    cross_entropy,
-    huber,
-)
+from skproj.nn._training._objectives import Objective, cross_entropy, huber
 from skproj.nn._training._stack import (
     N_NETWORKS,
     NetworkStack,

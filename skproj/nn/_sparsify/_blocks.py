@@ -17,11 +17,7 @@ from skproj.nn.optim._removal import (
     check_not_distributed,
 )
 from skproj.nn.prune._layers import check_names, modules_in, named_weights
-from skproj.nn.prune._weights import (
-    check_plain,
-    pruned_or_plain,
-    whole,
-)
+from skproj.nn.prune._weights import check_plain, pruned_or_plain, whole
 from skproj.utils._choices import check_choice
 
 # Distance of the scores that are compared first.

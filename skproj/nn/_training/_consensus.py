@@ -11,11 +11,7 @@ from skproj.nn._training._compiled import CompiledObjective, compiled
 from skproj.nn._training._coordinates import StackedSamples, fit_coordinates
 from skproj.nn._training._feature_prior import feature_prior
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
-from skproj.nn._training._schedule import (
-    SparseResult,
-    SparsityTarget,
-    StageResults,
-)
+from skproj.nn._training._schedule import SparseResult, SparsityTarget, StageResults
 from skproj.nn._training._stack import NetworkStack, n_networks_for
 from skproj.nn._training._tensors import copy_generator
 

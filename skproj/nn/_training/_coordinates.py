@@ -13,11 +13,7 @@ from scipy import sparse
 
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._samples import order_of, prediction_rows
-from skproj.nn._training._sparse_rows import (
-    SparseRows,
-    column_major,
-    multiplies_sparse,
-)
+from skproj.nn._training._sparse_rows import SparseRows, column_major, multiplies_sparse
 from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are

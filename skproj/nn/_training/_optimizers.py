@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from skproj.nn.optim._proximal import (
-    adam_step_,
-    proximal_step_,
-    shape_of_groups,
-)
+from skproj.nn.optim._proximal import adam_step_, proximal_step_, shape_of_groups
 
 DEFAULT_EPS = 1e-8
 
