@@ -138,22 +138,10 @@ def as_indices(rows):
 class Fold:
     """The test samples of one split, and what models say about them.
 
-    Parameters
-    ----------
-    model : SparseSupervisedAutoencoder
-        Its fitted attributes are set again and again.
-    X, y : {ndarray, CSR matrix, RowBlocks}, ndarray
-        All samples. In blocks, each model is scored in a pass.
-    split : tuple of ndarray
-        Indices or masks of the training and of the test samples.
-    sample_weight : ndarray of shape (n_samples,) or None
-    classes : ndarray of shape (n_classes,)
-    scoring : str, callable or None
-
-    Attributes
-    ----------
-    labels, weight : ndarray of shape (n_known,)
-        Of the test samples whose class the training samples have.
+    The fitted attributes of the model are set again and again. Of samples in blocks,
+    each model is scored in a pass. The split consists of indices or masks. The
+    attributes `labels` and `weight` are those of the test samples whose class the
+    training samples have.
     """
 
     def __init__(self, model, X, y, split, *, sample_weight, classes, scoring):

@@ -28,26 +28,12 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 def with_linear_part(path, best, model, encoded, X, sample_weight):
-    """Return a candidate of a path with a linear part, or None if that is no better.
+    """Return a candidate with a linear part beside the best one, if that is better.
 
     The logits become the weighted mean of those of the network and of a ridge logistic
     regression on the features that the network or a linear model selects. The weight
     and the penalty are those with the least calibrated log loss of the folds, whose
-    features and coefficients are those of the fold.
-
-    Parameters
-    ----------
-    path : Path
-    best : int
-        The candidate.
-    model : SparseSupervisedAutoencoder
-    encoded : EncodedTargets
-    X : {ndarray, CSR matrix, RowBlocks} of shape (n_samples, n_features)
-    sample_weight : ndarray of shape (n_samples,) or None
-
-    Returns
-    -------
-    candidate : Candidate or None
+    features and coefficients are those of the fold. Returns None if it is no better.
     """
     has_logits = path.calibrated and model.loss == "cross_entropy"
     passes_on = model.activation in PASSING and model._hidden_sizes()

@@ -131,15 +131,9 @@ def principal_directions(X):
 class StackedSamples:
     """Samples as the groups of networks side by side see them.
 
-    Parameters
-    ----------
-    samples : Samples or BlockSamples
-        With all features. In blocks they are without a basis.
-    weight : tensor of shape (n_groups, n_samples)
-        Of mean 1; a sample with weight 0 is not one of the group.
-    coordinates : list of Coordinates
-        Of each group.
-    n_networks : int
+    The samples have all features; in blocks they are without a basis. Their weights, of
+    shape (n_groups, n_samples), have the mean 1; a sample with weight 0 is not one of
+    the group. Each group has coordinates of its own.
     """
 
     def __init__(self, samples, weight, coordinates, n_networks):

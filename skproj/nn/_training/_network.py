@@ -24,25 +24,13 @@ ACTIVATIONS = {
 
 
 def make_mlp(sizes, activation, *, dtype, generator):
-    """Build a multilayer perceptron whose weights come from `generator`.
+    """Build a multilayer perceptron on the CPU whose weights come from `generator`.
 
     Weights and biases are uniform on ``(-1 / sqrt(fan_in), 1 / sqrt(fan_in))``, the
-    default of `torch.nn.Linear`.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths of all layers, input and output included.
-    activation : str
-        A key of `ACTIVATIONS`, applied after every layer but the last.
-    dtype : torch.dtype
-    generator : torch.Generator
-        On the CPU, so that initial weights do not depend on the device.
-
-    Returns
-    -------
-    module : torch.nn.Sequential
-        On the CPU.
+    default of `torch.nn.Linear`. The sizes are the widths of all layers, input and
+    output included. The activation, a key of `ACTIVATIONS`, is applied after every
+    layer but the last. The generator is one of the CPU, so that initial weights do not
+    depend on the device.
     """
     layers = []
     for n_in, n_out in itertools.pairwise(sizes):

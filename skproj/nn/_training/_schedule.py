@@ -13,14 +13,10 @@ from skproj.nn._training._trainer import KeptZeros
 
 @dataclass(frozen=True)
 class SparsityTarget:
-    """Last projection of a schedule.
+    """Last projection of a schedule: an `eta`, or the number of features to keep at
+    most.
 
-    Attributes
-    ----------
-    eta : float or None
-        Of the projection; None if it follows from `n_features`.
-    n_features : int or None
-        The number of features to keep at most.
+    Without an `eta` it follows from `n_features`.
     """
 
     eta: float | None = None
@@ -43,14 +39,8 @@ class SparsityTarget:
 class SparseResult:
     """Sparse network of a schedule, valid until the schedule goes on.
 
-    Attributes
-    ----------
-    trainer : Trainer
-        With the kept features only.
-    eta : float
-        Of the last projection.
-    importances : ndarray of shape (n_kept,)
-        Norms of the kept columns after the last projection.
+    The trainer has the kept features only; `eta` is that of the last projection, and
+    the importances are the norms of the kept columns after it.
     """
 
     trainer: object
@@ -62,14 +52,9 @@ class SparseResult:
 class StageResults:
     """Sparse networks of each group after a stage.
 
-    Attributes
-    ----------
-    of_groups : list of SparseResult
-    refine : callable
-        ``refine(input_noise)`` returns such a list after one more stage, with this
-        noise. It stays valid when the schedule goes on.
-    stopped : bool
-        Whether a callback wants the fit to end with this stage.
+    ``refine(input_noise)`` returns such a list after one more stage, with this noise.
+    It stays valid when the schedule goes on. `stopped` tells whether a callback wants
+    the fit to end with this stage.
     """
 
     of_groups: list
