@@ -103,12 +103,11 @@ def make_plain_7(width=16):
 
 
 class Attention(nn.Module):
-    """Self-attention of four heads and a perceptron, each beside a shortcut."""
+    """Self-attention and a perceptron, each beside a shortcut."""
 
-    n_heads = 4
-
-    def __init__(self, n_units):
+    def __init__(self, n_units, n_heads=4):
         super().__init__()
+        self.n_heads = n_heads
         self.norm1, self.norm2 = nn.LayerNorm(n_units), nn.LayerNorm(n_units)
         self.projections = nn.Linear(n_units, 3 * n_units)
         self.output = nn.Linear(n_units, n_units)

@@ -34,7 +34,7 @@ from _tables import as_rst, as_text
 
 from skproj import SparseSupervisedAutoencoder
 from skproj.blocks import open_blocks
-from skproj.nn import SparsificationSchedule, _block_input
+from skproj.nn import SparsificationSchedule, _base_autoencoder
 from skproj.nn._training import _sparse_rows
 from skproj.nn._training._measured_blocks import measure
 from skproj.nn._training._sparse_rows import SparseRows, column_major
@@ -199,7 +199,7 @@ def main():
         )
         rows = stages_of(epochs, reading)
     else:
-        _block_input.MEMORY_BYTES = 0
+        _base_autoencoder.MEMORY_BYTES = 0
         rows = one_epoch(blocks, labels, reading_wall, reading, options)
     print(as_rst(rows) if arguments.rst else as_text(rows))
     if arguments.select:

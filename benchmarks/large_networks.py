@@ -27,6 +27,7 @@ from pathlib import Path
 
 import torch
 from _results import describe_system
+from _small_networks import Attention
 from _tables import as_markdown, as_rst
 from torch import nn
 from torch.nn import functional as F
@@ -71,26 +72,11 @@ class Bottleneck(nn.Module):
         self.norm2.bias[:half] = self.norm2.running_mean[:half] = 0.0
 
 
-class Encoder(nn.Module):
-    """Self-attention and a perceptron, each beside a shortcut."""
+class Encoder(Attention):
+    """A block of attention as wide as those of large transformers."""
 
-    def __init__(self, n_units=768, n_heads=12):
-        super().__init__()
-        self.n_heads = n_heads
-        self.norm1, self.norm2 = nn.LayerNorm(n_units), nn.LayerNorm(n_units)
-        self.projections = nn.Linear(n_units, 3 * n_units)
-        self.output = nn.Linear(n_units, n_units)
-        self.perceptron = nn.Sequential(
-            nn.Linear(n_units, 4 * n_units), nn.GELU(), nn.Linear(4 * n_units, n_units)
-        )
-
-    def forward(self, X):
-        """Attend, then transform each token."""
-        Z = self.projections(self.norm1(X)).unflatten(2, (3, self.n_heads, -1))
-        query, key, value = (Z[:, :, i].transpose(1, 2) for i in range(3))
-        Z = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
-        X = X + self.output(Z.flatten(2))
-        return X + self.perceptron(self.norm2(X))
+    def __init__(self):
+        super().__init__(n_units=768, n_heads=12)
 
     def kill_half(self):
         """Make half of the hidden units of the perceptron zero."""

@@ -13,11 +13,7 @@ from skproj.nn._sparsify._sparsifier import Sparsifier
 from skproj.nn._sparsify._sparsify import sparsify
 from skproj.nn._sparsify._sparsify_units import sparsify_units
 from skproj.nn._training._l1_search import find_l1_weight
-from skproj.nn.optim import (
-    ProximalAdam,
-    ProximalSGD,
-    register_projection,
-)
+from skproj.nn.optim import ProximalAdam, ProximalSGD, register_projection
 
 __all__ = [
     "ProximalAdam",

@@ -17,19 +17,13 @@ from skproj.blocks import RowBlocks
 from skproj.linear_model._substitutes import find_substitutes
 from skproj.nn._autoencoder import SparseSupervisedAutoencoder
 from skproj.nn._autoencoder_folds import as_indices, train_side_by_side
-from skproj.nn._block_input import validate_blocks
 from skproj.nn._docs import AUTOENCODER_DOCS
-from skproj.nn._linear_part import add_linear_part
+from skproj.nn._linear_part import with_linear_part
 from skproj.nn._schedule import SparsificationSchedule
 from skproj.nn._targets import relative_weights
 from skproj.nn._training._tensors import torch_threads
 from skproj.utils._docs import shared_docs
-from skproj.utils._path_search import (
-    ONE_STANDARD_ERROR,
-    SELECTION_RULES,
-    choose_row,
-    tabulate_scores,
-)
+from skproj.utils._path_search import ONE_STANDARD_ERROR, SELECTION_RULES, choose_row
 from skproj.utils._splits import make_splits
 from skproj.utils._stability import (
     STABILITY_ATTRIBUTES,
@@ -37,11 +31,7 @@ from skproj.utils._stability import (
     describe_selection,
 )
 from skproj.utils._state import store_parameters
-from skproj.utils._validation import (
-    StrOptions,
-    _fit_context,
-    atomic_fit,
-)
+from skproj.utils._validation import StrOptions, _fit_context, atomic_fit
 
 
 @shared_docs(**AUTOENCODER_DOCS, stability=STABILITY_DOCS)
@@ -272,12 +262,8 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
         UserWarning
             If no feature is selected.
         """
+        X, y = self._validate_for_fit(X, y)
         in_blocks = isinstance(X, RowBlocks)
-        if in_blocks:
-            X, y = validate_blocks(self, X, y)
-            in_blocks = isinstance(X, RowBlocks)  # or few enough for the memory
-        else:
-            X, y = self._validate_data(X, y)
         if sample_weight is not None:
             sample_weight = relative_weights(sample_weight, X)
         etas, model = self._checked_etas(), self._single_model()
@@ -328,37 +314,43 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
     def _choose(self, path, model, encoded, X, sample_weight):
         """Take the state of the best candidate of a path."""
-        parameters, counts = path.parameters, path.counts
-        self.cv_results_ = tabulate_scores(parameters, path.scores, counts)
-        self.path_rows_ = np.arange(len(path.states))
-        best = choose_row(
-            self._projection().density(parameters["eta"]),
+        candidates, scores, self.cv_results_ = (
+            path.candidates,
             path.scores,
-            self.selection_rule,
-            n_features=counts,
-            n_samples=X.shape[0],
-            paths=np.zeros(len(path.states), dtype=int),
+            path.table(),
         )
-        self.etas_ = parameters["eta"]
+        self.path_rows_ = np.arange(len(candidates))
+        self.etas_ = self.cv_results_["param_eta"]
+        best = choose_row(
+            self._projection().density(self.etas_),
+            scores,
+            self.selection_rule,
+            n_features=path.counts,
+            n_samples=X.shape[0],
+            paths=np.zeros(len(candidates), dtype=int),
+        )
         self.n_features_path_ = np.array(
-            [state["n_selected_features_"] for state in path.states]
+            [candidate.state["n_selected_features_"] for candidate in candidates]
         )
         self.importances_path_ = np.array(
-            [state["feature_importances_"] for state in path.states]
+            [candidate.state["feature_importances_"] for candidate in candidates]
         )
         schedule = self._schedule()
         if schedule.final_noise < schedule.input_noise:
-            path.refine(best, schedule.final_noise)
+            candidates.append(candidates[best].refine(schedule.final_noise))
             means = path.scores.mean(axis=0)
             best = len(means) - 1 if means[-1] > means[best] else best
         if self.linear_part and self.selection_rule != ONE_STANDARD_ERROR:
-            best = add_linear_part(path, best, model, encoded, X, sample_weight)
-        self.cv_results_ = tabulate_scores(path.parameters, path.scores, path.counts)
+            mean = with_linear_part(path, best, model, encoded, X, sample_weight)
+            if mean is not None:
+                candidates.append(mean)
+                best = len(candidates) - 1
+        self.cv_results_ = path.table()
         self.best_index_ = best
         self.best_score_ = self.cv_results_["mean_test_score"][best]
-        self.final_noise_ = path.noises[best]
-        self.linear_weight_ = path.linear_weights[best]
-        self._set_state(path.states[best])
+        self.final_noise_ = candidates[best].noise
+        self.linear_weight_ = candidates[best].linear_weight
+        self._set_state(candidates[best].state)
         selected = self.get_support(indices=True)
         substitutes = find_substitutes(
             X,

@@ -1,6 +1,9 @@
 """Path from dense to sparse, and its scores on the folds of a cross-validation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax
@@ -8,92 +11,121 @@ from sklearn.base import clone
 from sklearn.metrics import check_scoring
 
 from skproj.blocks._row_blocks import take_rows
+from skproj.nn._training._schedule import SparsityTarget
+from skproj.nn._training._tensors import torch_threads
 from skproj.utils._calibration import fit_temperature
+from skproj.utils._path_search import tabulate_scores
+
+
+class FoldResult(NamedTuple):
+    """Selected features, logits of the test samples, and score, of a model of a fold.
+
+    The logits are those of the samples whose class the training samples have; minus
+    infinity for classes that they lack. The score is None without a scorer.
+    """
+
+    support: np.ndarray
+    latent: np.ndarray
+    score: float | None = None
+
+
+@dataclass
+class Candidate:
+    """A network of all the samples, and those of the folds.
+
+    Attributes
+    ----------
+    state : dict
+        Fitted attributes.
+    noise : float
+        On the input in the last stage.
+    of_folds : list of FoldResult
+    linear_weight : float
+        Of the linear part.
+    refine : callable or None
+        ``refine(noise)`` returns a candidate after one more stage with this noise.
+    """
+
+    state: dict
+    noise: float
+    of_folds: list
+    linear_weight: float = 0.0
+    refine: Callable | None = None
 
 
 @dataclass
 class Path:
-    """Results of a schedule with all samples, and those of the folds.
+    """Candidates of a schedule from dense to sparse.
 
     Attributes
     ----------
-    states : list of dict
-        Fitted attributes of the candidates.
-    noises : list of float
-        Noise on the input in the last stage of the candidates.
-    linear_weights : list of float
-        Weight of the linear part of the candidates.
+    candidates : list of Candidate
+    folds : list of Fold
     n_distinct : int
         Number of distinct samples.
-    scorers : list of FoldScorer
-        With the results of the folds.
-    refiners : list of callable
-        ``refiners[i](noise)`` returns the fitted attributes of a candidate after one
-        more stage with this noise: of all the samples, and of the folds.
     calibrated : bool
         Whether the scores are minus the log loss after calibration, instead of those
         of the scorer.
     """
 
-    states: list
-    noises: list
-    linear_weights: list
+    candidates: list
+    folds: list
     n_distinct: int
-    scorers: list
-    refiners: list
     calibrated: bool
 
-    @property
-    def parameters(self):
-        """The parameters of the candidates, as columns of a table."""
-        return {
-            "eta": np.array([state["eta_"] for state in self.states]),
-            "final_noise": np.array(self.noises),
-            "linear_weight": np.array(self.linear_weights),
+    def table(self):
+        """Return a table of the parameters and scores, as `cv_results_`."""
+        parameters = {
+            "eta": np.array([c.state["eta_"] for c in self.candidates]),
+            "final_noise": np.array([c.noise for c in self.candidates]),
+            "linear_weight": np.array([c.linear_weight for c in self.candidates]),
         }
-
-    def refine(self, candidate, noise):
-        """Add a candidate, which is another one with one more stage of less noise."""
-        state, *parts = self.refiners[candidate](noise)
-        self.states.append(state)
-        self.noises.append(noise)
-        self.linear_weights.append(0.0)
-        for scorer, part in zip(self.scorers, parts, strict=True):
-            scorer.add(part)
+        return tabulate_scores(parameters, self.scores, self.counts)
 
     @property
     def counts(self):
         """Numbers of selected features, of shape (n_splits, n_candidates)."""
-        return np.array([[len(s) for s in scorer.supports] for scorer in self.scorers])
+        return np.array([[len(r.support) for r in row] for row in self._by_fold])
 
     @property
     def temperatures(self):
         """Fit a temperature for each candidate to the samples of all the folds."""
-        labels = np.concatenate([scorer.labels for scorer in self.scorers])
-        weight = np.concatenate([scorer.weight for scorer in self.scorers])
-        latents = zip(*(scorer.latents for scorer in self.scorers), strict=True)
         return np.array(
             [
-                fit_temperature(np.concatenate(parts), labels, weight, self.n_distinct)
-                for parts in latents
+                self.temperature([result.latent for result in candidate.of_folds])
+                for candidate in self.candidates
             ]
         )
+
+    def temperature(self, latents):
+        """Fit a temperature to the logits of all the folds."""
+        labels = np.concatenate([fold.labels for fold in self.folds])
+        weight = np.concatenate([fold.weight for fold in self.folds])
+        return fit_temperature(np.concatenate(latents), labels, weight, self.n_distinct)
 
     @property
     def scores(self):
         """Scores of the candidates, of shape (n_splits, n_candidates)."""
         if not self.calibrated:
-            return np.array([scorer.scores for scorer in self.scorers])
+            return np.array([[r.score for r in row] for row in self._by_fold])
         temperatures = self.temperatures[:, np.newaxis, np.newaxis]
         return np.array(
-            [-log_losses(s, np.array(s.latents), temperatures) for s in self.scorers]
+            [
+                -log_losses(fold, np.array([r.latent for r in row]), temperatures)
+                for fold, row in zip(self.folds, self._by_fold, strict=True)
+            ]
         )
+
+    @property
+    def _by_fold(self):
+        return list(zip(*(c.of_folds for c in self.candidates), strict=True))
 
     def supports(self, candidate, n_features):
         """Return what a candidate selected, of shape (n_splits, n_features)."""
-        supports = np.zeros((len(self.scorers), n_features), dtype=bool)
-        for mask, scorer in zip(supports, self.scorers, strict=True):
-            mask[scorer.supports[candidate]] = True
+        supports = np.zeros((len(self.folds), n_features), dtype=bool)
+        results = self.candidates[candidate].of_folds
+        for mask, result in zip(supports, results, strict=True):
+            mask[result.support] = True
         return supports
 
 
@@ -103,32 +135,13 @@ def as_indices(rows):
     return np.flatnonzero(rows) if rows.dtype == bool else rows
 
 
-class FoldScorer:
+class Fold:
     """The test samples of one split, and what models say about them.
 
-    Parameters
-    ----------
-    model : SparseSupervisedAutoencoder
-        Its fitted attributes are set again and again.
-    X, y : {ndarray, CSR matrix, RowBlocks}, ndarray
-        All samples. In blocks, each model is scored in a pass.
-    split : tuple of ndarray
-        Indices or masks of the training and of the test samples.
-    sample_weight : ndarray of shape (n_samples,) or None
-    classes : ndarray of shape (n_classes,)
-    scoring : str, callable or None
-
-    Attributes
-    ----------
-    scores : list of float
-        Of the models, one after the other; empty if there is no scorer.
-    supports : list of ndarray of int
-        The features that each model selected.
-    latents : list of ndarray of shape (n_known, n_classes)
-        Logits of the test samples whose class the training samples have; minus
-        infinity for classes that they lack.
-    labels : ndarray of int of shape (n_known,)
-    weight : ndarray of shape (n_known,)
+    The fitted attributes of the model are set again and again. Of samples in blocks,
+    each model is scored in a pass. The split consists of indices or masks. The
+    attributes `labels` and `weight` are those of the test samples whose class the
+    training samples have.
     """
 
     def __init__(self, model, X, y, split, *, sample_weight, classes, scoring):
@@ -161,22 +174,19 @@ class FoldScorer:
                 "cv makes a split without any test sample of positive weight whose "
                 "class its training samples have."
             )
-        self.scores, self.supports, self.latents = [], [], []
 
-    def add(self, state):
-        """Take the fitted attributes of the next model."""
-        model = self.model
+    def result_of(self, state):
+        """Return what the model with some fitted attributes says."""
+        model, score = self.model, None
         model._set_state(state)
         if self.scorer is not None:
             score = self.scorer(model, self.X, self.y, **self.score_arguments)
-            self.scores.append(score)
-        self.supports.append(model.get_support(indices=True))
         latent = np.full((len(self.weight), len(self.classes)), -np.inf)
         latents = model._latent(take_rows(self.X, self.known))
         # A model of the training samples alone knows no other classes.
         own = np.isin(self.classes, model.classes_) & self.trained
         latent[:, own] = latents[:, np.isin(model.classes_, self.classes[own])]
-        self.latents.append(latent)
+        return FoldResult(model.get_support(indices=True), latent, score)
 
 
 def train_side_by_side(
@@ -184,37 +194,42 @@ def train_side_by_side(
 ):
     """Train from dense to sparse with all samples and all splits at once.
 
+    Without `etas` the candidates are those of the projections on the way.
+
     Returns
     -------
     path : Path
     """
     classes = encoded.attributes["classes_"]
     options = {"sample_weight": sample_weight, "classes": classes, "scoring": scoring}
-    scorers = [FoldScorer(clone_of(model), X, y, s, **options) for s in splits]
+    folds = [Fold(clone_of(model), X, y, split, **options) for split in splits]
     weight = np.ones(len(y)) if sample_weight is None else sample_weight
     shares = np.array(
-        [training_shares(encoded.places, weight, s.weight_train) for s in scorers]
+        [training_shares(encoded.places, weight, f.weight_train) for f in folds]
     )
     # The samples that are not held back.
     place_of = np.full(X.shape[0], -1)
     place_of[encoded.rows] = np.arange(len(encoded.rows))
     shares = shares[:, place_of[trainer.data.train.rows.cpu().numpy()]]
-    states, refiners = [], []
-    for groups, refine in model._train_groups(encoded, trainer, etas, shares):
-        state, *parts = groups
-        states.append(state)
-        refiners.append(refine)
-        for scorer, part in zip(scorers, parts, strict=True):
-            scorer.add(part)
-    return Path(
-        states,
-        [trainer.options.input_noise] * len(states),
-        [0.0] * len(states),
-        len(encoded.rows),
-        scorers,
-        refiners,
-        calibrated=scoring is None,
-    )
+
+    def candidate_of(results, noise, refine):
+        state, *parts = [model._fitted_state(encoded, r.trainer, r) for r in results]
+        pairs = zip(folds, parts, strict=True)
+        of_folds = [fold.result_of(part) for fold, part in pairs]
+        return Candidate(state, noise, of_folds, refine=refine)
+
+    def refined(stage, noise):
+        with torch_threads(model.n_threads):
+            return candidate_of(stage.refine(noise), noise, None)
+
+    targets = etas and [SparsityTarget(eta=eta) for eta in etas]
+    noise = trainer.options.input_noise
+    with torch_threads(model.n_threads):
+        candidates = [
+            candidate_of(stage.of_groups, noise, partial(refined, stage))
+            for stage in model._consensus().run(trainer, targets, shares)
+        ]
+    return Path(candidates, folds, len(encoded.rows), calibrated=scoring is None)
 
 
 def clone_of(model):
@@ -227,16 +242,8 @@ def clone_of(model):
 def training_shares(places, weight, weight_train):
     """Return how much of the weight of each distinct sample a training part has.
 
-    Parameters
-    ----------
-    places : ndarray of int of shape (n_samples,)
-        Which of the distinct samples each sample is; -1 for weight zero.
-    weight, weight_train : ndarray of shape (n_samples,)
-        Of the samples, and of those in the part.
-
-    Returns
-    -------
-    shares : ndarray of shape (n_distinct,)
+    `places` tells which of the distinct samples each sample is; -1 for weight zero. The
+    weights are those of the samples, and of those in the part.
     """
     present = places >= 0
     part, whole = (
@@ -245,17 +252,13 @@ def training_shares(places, weight, weight_train):
     return part / whole
 
 
-def log_losses(scorer, latents, temperatures):
+def log_losses(fold, latents, temperatures):
     """Return the weighted mean log loss for each candidate.
 
-    Parameters
-    ----------
-    scorer : FoldScorer
-    latents : ndarray of shape (n_candidates, n_known, n_classes)
-    temperatures : ndarray of shape (n_candidates, 1, 1)
+    The latents have the shape (n_candidates, n_known, n_classes).
     """
     log_probabilities = log_softmax(latents / temperatures, axis=2)
-    samples = np.arange(len(scorer.labels))
-    return -log_probabilities[:, samples, scorer.labels] @ (
-        scorer.weight / scorer.weight.sum()
+    samples = np.arange(len(fold.labels))
+    return -log_probabilities[:, samples, fold.labels] @ (
+        fold.weight / fold.weight.sum()
     )

@@ -1,69 +1,55 @@
 """Base class of the sparse supervised autoencoders."""
 
 import copy
-import functools
 import numbers
 import warnings
 from abc import abstractmethod
 
 import numpy as np
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array
+from scipy import sparse
 
 from skproj.blocks import RowBlocks
+from skproj.blocks._row_blocks import set_feature_names
 from skproj.linear_model._default_radius import choose_number
 from skproj.linear_model._feature_structure import structure_of
+from skproj.nn._autoencoder_output import AutoencoderOutputMixin
 from skproj.nn._base_network import (
     DIFFERENT_NETWORK,
     FIT_STACKLEVEL,
     BaseNetwork,
     auto_batch_size,
 )
-from skproj.nn._block_input import validate_blocks
-from skproj.nn._docs import AUTOENCODER_DOCS, PREDICTION_DOCS
+from skproj.nn._docs import AUTOENCODER_DOCS
 from skproj.nn._schedule import KINDS, SparsificationSchedule
+from skproj.nn._training._block_samples import MEMORY_BYTES
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._compiled import reason_against_compiled
 from skproj.nn._training._consensus import ConsensusTraining, draw_parts
 from skproj.nn._training._decoder import fit_decoder
-from skproj.nn._training._network import (
-    ACTIVATIONS,
-    Autoencoder,
-    first_layer,
-    make_mlp,
-)
-from skproj.nn._training._objectives import AutoencoderObjective, huber
+from skproj.nn._training._measured_blocks import measure
+from skproj.nn._training._network import ACTIVATIONS, Autoencoder, first_layer, make_mlp
+from skproj.nn._training._objectives import Objective
 from skproj.nn._training._schedule import (
-    ProjectedTraining,
     SparseResult,
     SparsityTarget,
     drop_columns,
     project_to_target,
+    train_and_project,
 )
 from skproj.nn._training._sparse_rows import multiplies_sparse
-from skproj.nn._training._tensors import (
-    resolve_device,
-    to_tensor,
-    torch_dtype,
-    torch_threads,
-)
+from skproj.nn._training._tensors import resolve_device
 from skproj.nn._training._units import Units
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._choices import number_to_select
 from skproj.utils._docs import shared_docs
-from skproj.utils._features import (
-    by_index,
-    feature_parameters,
-    of_columns,
-)
+from skproj.utils._features import by_index, feature_parameters
 from skproj.utils._validation import (
-    SUPPORTED_DTYPES,
     Interval,
     StrOptions,
     _fit_context,
     atomic_fit,
-    check_is_fitted,
+    check_names,
 )
 
 # Batches that stay sparse may be larger than others if an epoch has this many steps.
@@ -77,9 +63,7 @@ MAX_SPARSE_BATCH_SIZE = 2048
 CLASSIFICATION_NOISE, REGRESSION_NOISE = (1.0, 0.5), (0.3, 0.1)
 
 
-class BaseSparseAutoencoder(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseNetwork
-):
+class BaseSparseAutoencoder(AutoencoderOutputMixin, BaseNetwork):
     """An autoencoder whose latent code predicts and whose first layer is projected."""
 
     eta_: float
@@ -117,13 +101,6 @@ class BaseSparseAutoencoder(
         "reconstruction_error_",
     )
 
-    # Fitted attributes whose last axis is that of the features.
-    _feature_attributes = (
-        "feature_importances_",
-        "feature_mean_",
-        "feature_scale_",
-        "reconstruction_error_",
-    )
     # Whether the code are the logits of a softmax.
     _code_is_logits = False
 
@@ -133,7 +110,7 @@ class BaseSparseAutoencoder(
 
     @abstractmethod
     def _prediction_loss(self):
-        """Return the loss of the latent code, as an `AutoencoderObjective` takes it."""
+        """Return the loss of the latent code, as an `Objective` takes it."""
 
     @shared_docs(**AUTOENCODER_DOCS)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -160,10 +137,7 @@ class BaseSparseAutoencoder(
             If no feature is selected, or fewer than `n_features_to_select`, or if
             neither this nor `eta` is given and no linear model learns anything.
         """
-        if isinstance(X, RowBlocks):
-            X, y = validate_blocks(self, X, y)
-        else:
-            X, y = self._validate_data(X, y)
+        X, y = self._validate_for_fit(X, y)
         for name in ("feature_mean_", "feature_scale_"):  # of an earlier fit
             vars(self).pop(name, None)
         schedule = self._schedule()
@@ -177,19 +151,34 @@ class BaseSparseAutoencoder(
                 if schedule.final_noise < schedule.input_noise and not results.stopped:
                     result, *_ = results.refine(schedule.final_noise)
             else:
-                training = ProjectedTraining(
-                    projection=self._projection(),
-                    trains_again=schedule.kind == "double",
-                    rewinds=schedule.rewind,
-                    final_noise=schedule.final_noise,
+                result = train_and_project(
+                    run.trainer, target, self._projection(), schedule
                 )
-                result = training.run(run.trainer, target)
             data, run.trainer = run.trainer.data, result.trainer
             self._set_state(self._fitted_state(run.encoded, run.trainer, result))
             self._fit_decoder(data)
         self._fit_predictions(X, y, sample_weight)
         self._warn_if_few_are_selected()
         return self
+
+    def _validate_for_fit(self, X, y):
+        """Check X and y, of which blocks are read in a first pass.
+
+        These come back as `MeasuredBlocks` or, if they are few enough, in memory.
+        """
+        if not isinstance(X, RowBlocks):
+            return self._validate_data(X, y)
+        # A stand-in without entries, which are checked in the pass.
+        empty = sparse.csr_array(X.shape, dtype=X.dtype)
+        names = self._names_to_keep()
+        _, y = self._validate_data(empty, y)
+        set_feature_names(self, X)
+        check_names(names, X.feature_names)
+        X = measure(X)
+        if X.n_bytes > MEMORY_BYTES:
+            return X, y
+        X = X.take_columns(np.arange(X.shape[1]))
+        return X if sparse.issparse(X) else np.ascontiguousarray(X), y
 
     def _fit_decoder(self, data):
         """Fit the decoder, unless it was trained with the encoder.
@@ -272,48 +261,6 @@ class BaseSparseAutoencoder(
             hidden_sizes=self._hidden_sizes(),
             activation=self.activation,
         )
-
-    def _train_groups(self, encoded, trainer, etas, shares):
-        """Train a group of networks for each part of the samples, side by side.
-
-        Parameters
-        ----------
-        encoded : EncodedTargets
-        trainer : Trainer
-        etas : ndarray of shape (n_etas,) or None
-            Radii, from dense to sparse; None for those of the intermediate projections.
-        shares : ndarray of shape (n_parts, n_samples)
-            How much of the weight of each sample the parts have.
-
-        Yields
-        ------
-        states : list of dict
-            The fitted attributes for each radius: of all the samples, and the parts.
-        refine : callable
-            ``refine(noise)`` returns such a list after one more stage with this noise
-            on the input.
-        """
-        consensus = self._consensus()
-        if etas is None:
-            path = consensus.run_path(trainer, shares)
-        else:
-            check_eta = self._projection().check_eta
-            targets = [SparsityTarget(eta=check_eta(eta)) for eta in etas]
-            path = consensus.run(trainer, targets, shares)
-
-        def states_of(of_groups):
-            return [
-                self._fitted_state(encoded, result.trainer, result)
-                for result in of_groups
-            ]
-
-        def refine(results, noise):
-            with torch_threads(self.n_threads):
-                return states_of(results.refine(noise))
-
-        with torch_threads(self.n_threads):
-            for results in path:
-                yield states_of(results.of_groups), functools.partial(refine, results)
 
     def _projection(self):
         return ColumnProjection(self.projection, self._structure(), self.n_threads)
@@ -422,23 +369,6 @@ class BaseSparseAutoencoder(
             return
         warnings.warn(message, UserWarning, stacklevel=FIT_STACKLEVEL)
 
-    @property
-    def _n_features_out(self):
-        """Length of the latent code, which scikit-learn makes names for."""
-        return self.module_.encoder[-1].out_features
-
-    @property
-    def encoder_weights_(self):
-        """First-layer weights of the encoder, of shape (n_hidden, n_features)."""
-        check_is_fitted(self)
-        return self._in_all_columns(first_layer(self.module_).cpu().numpy())
-
-    def _in_all_columns(self, selected):
-        """Return an array with zeros for the features that were not selected."""
-        columns = np.zeros((len(selected), self.n_features_in_), dtype=selected.dtype)
-        columns[:, self._columns_] = selected
-        return columns
-
     def _network(self, X, encoded, random_state, fitted):
         start = super()._network(X, encoded, random_state, fitted)
         if callable(self.projection):  # better found out before the training
@@ -450,7 +380,7 @@ class BaseSparseAutoencoder(
         schedule = self._schedule()
         is_joint = schedule.kind != "consensus"
         weight = schedule.reconstruction_weight if is_joint else 0.0
-        return AutoencoderObjective(self._prediction_loss(), huber, weight)
+        return Objective(self._prediction_loss(), reconstruction_weight=weight)
 
     def _further_options(self):
         schedule = self._schedule()
@@ -482,122 +412,3 @@ class BaseSparseAutoencoder(
             fitted.keep_features(np.flatnonzero(still_usable))
         places = np.searchsorted(usable, self._columns_[still_usable])
         module.put_features(fitted, places)
-
-    def _latent(self, X):
-        """Return the latent code, which is what the network predicts from."""
-        return self._apply(lambda module, rows: module.encoder(rows), X)
-
-    _output = _latent
-
-    @shared_docs(**PREDICTION_DOCS)
-    def transform(self, X):
-        """Encode the samples.
-
-        {data_and_returns}
-        latent : ndarray of shape (n_samples, n_outputs)
-            The latent code, one column per class or target.
-        """
-        return self._latent(X)
-
-    @shared_docs(**PREDICTION_DOCS)
-    def reconstruct(self, X):
-        """Encode and decode the samples.
-
-        {data_and_returns}
-        reconstruction : ndarray of shape (n_samples, n_features)
-            Output of the decoder; zero for features that were not selected.
-
-        """
-        self._check_decoder()
-        selected = self._apply(
-            lambda module, rows: module.decoder(module.encoder(rows)), X
-        )
-        return self._in_all_columns(selected)
-
-    def inverse_transform(self, Z):
-        """Decode latent codes.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_outputs)
-            Latent codes, as `transform` returns them.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Output of the decoder; zero for features that were not selected.
-        """
-        self._check_decoder()
-        Z = check_array(Z, dtype=SUPPORTED_DTYPES, input_name="Z")
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z must have {self._n_features_out} columns, those of transform, got "
-                f"{Z.shape[1]}."
-            )
-        device = resolve_device(self.device)
-        decoder = self.module_.decoder.to(device).eval()
-        with torch_threads(self.n_threads), torch.inference_mode():
-            code = to_tensor(np.array(Z), device).to(torch_dtype(self._dtype))
-            selected = decoder(code).cpu().numpy().astype(Z.dtype, copy=False)
-        return self._in_all_columns(selected)
-
-    def _check_decoder(self):
-        check_is_fitted(self)
-        if self.reconstruction_error_ is None:
-            raise ValueError(
-                "There is no trained decoder: this model was saved by an earlier "
-                "version; fit it again."
-            )
-
-    def get_support(self, indices=False):
-        """Return which features were selected.
-
-        Parameters
-        ----------
-        indices : bool, default=False
-            Whether to return indices instead of a mask.
-
-        Returns
-        -------
-        support : ndarray of shape (n_features,) or (n_selected_features_,)
-            Boolean mask, or the indices of the selected features.
-        """
-        check_is_fitted(self)
-        support = self.feature_importances_ != 0
-        return np.flatnonzero(support) if indices else support
-
-    def compact(self):
-        """Return an equal model that takes the selected features only.
-
-        Its input is ``X[:, self.get_support()]``. It needs memory and time in
-        proportion to the number of selected features.
-
-        Returns
-        -------
-        model : object
-            A fitted estimator of the same class, with
-            ``n_features_in_ == n_selected_features_``.
-
-        Raises
-        ------
-        ValueError
-            If no feature is selected.
-        """
-        check_is_fitted(self)
-        if len(self._columns_) == 0:
-            raise ValueError("No feature is selected, so there is no compact model.")
-        model = copy.deepcopy(self)
-        vars(model).pop("_stream_", None)
-        indexed = self._indexed_parameters()
-        model.set_params(**of_columns(indexed, self._columns_))
-        model.n_features_in_ = len(self._columns_)
-        model._columns_ = np.arange(len(self._columns_))
-        for name in (*self._feature_attributes, "feature_names_in_"):
-            if getattr(self, name, None) is not None:
-                setattr(model, name, getattr(self, name)[..., self._columns_])
-        return model
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

@@ -17,15 +17,10 @@ from skproj.nn._docs import MLP_DOCS
 from skproj.nn._removal_training import RemovalTraining
 from skproj.nn._training._l1_training import L1Training, count_nonzero
 from skproj.nn._training._network import compress, make_mlp, weights_of
-from skproj.nn._training._objectives import PredictionObjective
+from skproj.nn._training._objectives import Objective
 from skproj.nn._training._optimizers import DEFAULT_EPS, SOLVERS, Penalty
 from skproj.utils._docs import shared_docs
-from skproj.utils._validation import (
-    Interval,
-    StrOptions,
-    _fit_context,
-    atomic_fit,
-)
+from skproj.utils._validation import Interval, StrOptions, _fit_context, atomic_fit
 
 
 class BaseSparseMLP(BaseNetwork):
@@ -92,7 +87,7 @@ class BaseSparseMLP(BaseNetwork):
 
     @abstractmethod
     def _loss(self, encoded):
-        """Return the loss of the network, as a `PredictionObjective` takes it."""
+        """Return the loss of the network, as an `Objective` takes it."""
 
     def _check_partial_fit(self):
         if self.alpha is None or self.method != "l1":
@@ -208,7 +203,7 @@ class BaseSparseMLP(BaseNetwork):
         return checked
 
     def _objective(self, encoded):
-        return PredictionObjective(self._loss(encoded))
+        return Objective(self._loss(encoded))
 
     def _further_options(self):
         rate = self.learning_rate_init

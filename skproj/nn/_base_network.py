@@ -3,7 +3,7 @@
 import numbers
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,19 +20,12 @@ from skproj.blocks._duplicates import dense_rows
 from skproj.linear_model._targets import plain_target
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._network import ACTIVATIONS
-from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
-from skproj.nn._training._samples import (
-    Samples,
-    TrainingData,
-    prediction_rows,
-)
+from skproj.nn._training._optimizers import SOLVERS
+from skproj.nn._training._samples import Samples, TrainingData, prediction_rows
 from skproj.nn._training._state import (
-    generator_from_array,
-    generator_to_array,
+    PartialFitState,
     network_from_arrays,
     network_to_arrays,
-    optimizer_from_arrays,
-    optimizer_to_arrays,
 )
 from skproj.nn._training._tensors import (
     device_of,
@@ -87,49 +80,6 @@ def auto_batch_size(n_samples):
     """Return the samples of an optimizer step for ``batch_size="auto"``."""
     size = max(n_samples // AUTO_STEPS_PER_EPOCH, MIN_AUTO_BATCH_SIZE)
     return min(size, MAX_AUTO_BATCH_SIZE)
-
-
-@dataclass
-class PartialFitState:
-    """Network of all features and optimizer, from one `partial_fit` to the next."""
-
-    module: torch.nn.Module
-    generator: torch.Generator
-    settings: tuple  # of the layers; they cannot change
-    optimizer: Adam | SGD | None = None  # None before the first part
-    # Whether a part is being learned, or could not be learned to its end.
-    is_learning: bool = False
-
-    def to_arrays(self):
-        """Return all that is needed to go on elsewhere."""
-        optimizer = self.optimizer
-        return {
-            "module": network_to_arrays(self.module),
-            "generator": generator_to_array(self.generator),
-            "device": str(self.generator.device),
-            "settings": self.settings,
-            "optimizer": None if optimizer is None else optimizer_to_arrays(optimizer),
-            "is_learning": self.is_learning,
-        }
-
-    @classmethod
-    def from_arrays(cls, state):
-        """Undo `to_arrays`; None where the device is missing."""
-        try:
-            device = resolve_device(state["device"])
-        except ValueError:
-            return None
-        module = network_from_arrays(state["module"]).to(device)
-        optimizer = state["optimizer"]
-        if optimizer is not None:
-            optimizer = optimizer_from_arrays(optimizer, module.parameters(), device)
-        return cls(
-            module=module,
-            generator=generator_from_array(state["generator"], device),
-            settings=state["settings"],
-            optimizer=optimizer,
-            is_learning=state["is_learning"],
-        )
 
 
 class BaseNetwork(

@@ -1,19 +1,6 @@
 """Parts of the docstrings of the network estimators, for `shared_docs`."""
 
 _COMMON = {
-    "batch_size": """
-        batch_size : int or "auto", default="auto"
-            Samples per optimizer step; "auto" is a sixth of the samples, but at least
-            8 and at most 128, or 2048 for very many sparse samples in blocks.
-    """,
-    "validation": """
-        validation_fraction : float, default=0.1
-            Share of the distinct samples held back, stratified by class.
-        n_iter_no_change : int, default=10
-            Epochs without progress that end a stage if `early_stopping`.
-        tol : float, default=1e-4
-            A smaller improvement of the validation loss is no progress.
-    """,
     "class_weight": """
         class_weight : dict, "balanced" or None, default=None
             Weights of the classes, multiplied into the sample weights.
@@ -37,25 +24,11 @@ _COMMON = {
             Means and standard deviations of the targets in training, by which they are
             scaled; a `partial_fit` keeps those of its first call.
     """,
-    "history": """
-        validation_scores_ : list of float or None
-            Minus the validation loss of each epoch with `early_stopping`; None without.
-        best_validation_score_ : float or None
-            The best validation score of the last stage with `early_stopping`.
-        n_iter_ : int
-            Number of epochs in `loss_curve_`.
-    """,
     "features_seen": """
         n_features_in_ : int
             Number of features seen during `fit`.
         feature_names_in_ : ndarray of shape (n_features_in_,)
             Names of the features, if X had string column names.
-    """,
-    "scaling": """
-        Features should have unit variance: put a
-        :class:`~sklearn.preprocessing.StandardScaler` before this estimator in a
-        :class:`~sklearn.pipeline.Pipeline`.
-        {precision}
     """,
     "precision": """
         The network is trained in the precision of X; float32 is faster, the more so the
@@ -310,7 +283,9 @@ default="relu"
         max_epochs : int, default=100
             Number of epochs of each training stage: the dense training, each step of
             the search, and the debiasing, or the training that removes weights.
-        {batch_size}
+        batch_size : int or "auto", default="auto"
+            Samples per optimizer step; "auto" is a sixth of the samples, but at least
+            8 and at most 128, or 2048 for very many sparse samples in blocks.
         learning_rate_init : float or "auto", default="auto"
             Learning rate at the beginning of each training stage; it falls to 0 like
             half a cosine. "auto" is 0.004 for "adam" and 0.1 for "sgd". A stage that
@@ -324,7 +299,12 @@ default="relu"
             best weights. The steps of the search are never cut short: the number of
             weights falls during a stage, and is only right at its end. A training with
             "projected" can stop in its last fifth, in which the zeros are fixed.
-        {validation}
+        validation_fraction : float, default=0.1
+            Share of the distinct samples held back, stratified by class.
+        n_iter_no_change : int, default=10
+            Epochs without progress that end a stage if `early_stopping`.
+        tol : float, default=1e-4
+            A smaller improvement of the validation loss is no progress.
     """,
     "running": """
         warm_start : bool, default=False
@@ -367,7 +347,12 @@ default="relu"
         loss_curve_ : list of float
             Mean training loss of each epoch: of the dense training, the training with
             `alpha_`, and the debiasing, or the training that removes weights.
-        {history}
+        validation_scores_ : list of float or None
+            Minus the validation loss of each epoch with `early_stopping`; None without.
+        best_validation_score_ : float or None
+            The best validation score of the last stage with `early_stopping`.
+        n_iter_ : int
+            Number of epochs in `loss_curve_`.
         module_ : torch.nn.Sequential
             The network, with all its units.
         {features_seen}
@@ -391,7 +376,10 @@ default="relu"
         `search_history_` tells how nearly. The debiased weights do not fulfil it, and
         are not meant to.
 
-        {scaling}
+        Features should have unit variance: put a
+        :class:`~sklearn.preprocessing.StandardScaler` before this estimator in a
+        :class:`~sklearn.pipeline.Pipeline`.
+        {precision}
 
         Predictions leave out features and neurons without effect, and multiply
         with sparse matrices where that is faster.

@@ -7,10 +7,15 @@ from sklearn.linear_model import LogisticRegression
 
 from skproj.blocks import RowBlocks
 from skproj.linear_model._default_radius import choose_support, support_at
-from skproj.nn._autoencoder_folds import log_losses, training_shares
+from skproj.nn._autoencoder_folds import (
+    Candidate,
+    FoldResult,
+    log_losses,
+    training_shares,
+)
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
+from skproj.nn._training._stack import merge_layers
 from skproj.nn._training._units import largest_entry
-from skproj.utils._calibration import fit_temperature
 from skproj.utils._moments import mean_and_deviation
 from skproj.utils._path_search import SCORE_PER_FACTOR
 
@@ -22,80 +27,65 @@ WEIGHTS = (0.25, 0.5, 0.75)
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
-def add_linear_part(path, candidate, model, encoded, X, sample_weight):
-    """Add a candidate to a path: another one with a linear part, if that is better.
+def with_linear_part(path, best, model, encoded, X, sample_weight):
+    """Return a candidate with a linear part beside the best one, if that is better.
 
     The logits become the weighted mean of those of the network and of a ridge logistic
     regression on the features that the network or a linear model selects. The weight
     and the penalty are those with the least calibrated log loss of the folds, whose
-    features and coefficients are those of the fold.
-
-    Parameters
-    ----------
-    path : Path
-        Changed in place.
-    candidate : int
-    model : SparseSupervisedAutoencoder
-    encoded : EncodedTargets
-    X : {ndarray, CSR matrix, RowBlocks} of shape (n_samples, n_features)
-    sample_weight : ndarray of shape (n_samples,) or None
-
-    Returns
-    -------
-    candidate : int
-        The added one, or the given one if there is none.
+    features and coefficients are those of the fold. Returns None if it is no better.
     """
     has_logits = path.calibrated and model.loss == "cross_entropy"
     passes_on = model.activation in PASSING and model._hidden_sizes()
     if isinstance(X, RowBlocks) or not has_logits or not passes_on:
-        return candidate
+        return None
     structure, data = model._structure(), (X[encoded.rows], encoded.targets)
     try:
         selected, eta, learns = choose_support(
             "log_loss", *data, encoded.weight, structure
         )
     except ValueError:  # too few samples of a class, say
-        return candidate
+        return None
     if not learns:
-        return candidate
+        return None
     weight = np.ones(len(encoded.places)) if sample_weight is None else sample_weight
-    folds = []
-    for scorer in path.scorers:
-        share = training_shares(encoded.places, weight, scorer.weight_train)
+    candidate, parts = path.candidates[best], []
+    for fold, result in zip(path.folds, candidate.of_folds, strict=True):
+        share = training_shares(encoded.places, weight, fold.weight_train)
         of_fold = encoded.weight * share
         rows = np.flatnonzero(of_fold)
         train = data[0][rows], data[1][rows], of_fold[rows]
         try:
             union = support_at(eta, "log_loss", *train, structure)
-            union[scorer.supports[candidate]] = True
-            folds.append(_Fold(scorer, candidate, np.flatnonzero(union), train))
+            union[result.support] = True
+            parts.append(_FoldLogits(fold, result, np.flatnonzero(union), train))
         except ValueError:  # one class, or no feature
-            return candidate
-    temperature = path.temperatures[candidate]
-    best = max(
+            return None
+    temperature = path.temperatures[best]
+    mean = max(
         (
-            _Mean(folds, temperature, penalty, share, path.n_distinct)
+            _Mean(path, parts, temperature, penalty, share)
             for penalty in range(len(PENALTIES))
             for share in WEIGHTS
         ),
         key=lambda mean: mean.score,
     )
-    n_features = np.mean([len(fold.columns) for fold in folds])
-    n_before = max(path.counts[:, candidate].mean(), 1.0)
+    n_features = np.mean([len(part.columns) for part in parts])
+    n_before = max(path.counts[:, best].mean(), 1.0)
     price = SCORE_PER_FACTOR / np.sqrt(X.shape[0]) * np.log(n_features / n_before)
-    if best.score - price <= path.scores[:, candidate].mean():
-        return candidate
-    state = path.states[candidate]
+    if mean.score - price <= path.scores[:, best].mean():
+        return None
+    state = candidate.state
     selected[state["_columns_"]] = True
-    part = _Ridge(*data, encoded.weight, np.flatnonzero(selected))
-    part = part.logits(PENALTIES[best.penalty], len(state["classes_"]))
-    path.states.append(_with_linear_part(model, state, part, best.share, temperature))
-    path.noises.append(path.noises[candidate])
-    path.linear_weights.append(best.share)
-    for fold, latent in zip(folds, best.latents, strict=True):
-        fold.scorer.supports.append(fold.columns)
-        fold.scorer.latents.append(latent)
-    return len(path.states) - 1
+    ridge = _Ridge(*data, encoded.weight, np.flatnonzero(selected))
+    ridge = ridge.logits(PENALTIES[mean.penalty], len(state["classes_"]))
+    pairs = zip(parts, mean.latents, strict=True)
+    return Candidate(
+        _with_linear_part(model, state, ridge, mean.share, temperature),
+        candidate.noise,
+        [FoldResult(part.columns, latent) for part, latent in pairs],
+        linear_weight=mean.share,
+    )
 
 
 class _Ridge:
@@ -128,14 +118,13 @@ class _Ridge:
         return self.columns, self.scale, all_coef, all_intercept
 
 
-class _Fold:
+class _FoldLogits:
     """Logits of the test samples of a fold, of the network and of regressions."""
 
-    def __init__(self, scorer, candidate, columns, train):
-        self.scorer, self.columns = scorer, columns
-        self.latent = scorer.latents[candidate]
+    def __init__(self, fold, result, columns, train):
+        self.columns, self.latent = columns, result.latent
         ridge = _Ridge(*train, columns)
-        X = _dense(scorer.X, columns)[scorer.known]
+        X = _dense(fold.X, columns)[fold.known]
         self.of_penalties = []
         for penalty in PENALTIES:
             _, _, coef, intercept = ridge.logits(penalty, self.latent.shape[1])
@@ -145,23 +134,17 @@ class _Fold:
 class _Mean:
     """Weighted mean of the logits in all folds, and its score."""
 
-    def __init__(self, folds, temperature, penalty, share, n_distinct):
+    def __init__(self, path, parts, temperature, penalty, share):
         self.penalty, self.share = penalty, share
         self.latents = [
-            (1.0 - share) / temperature * fold.latent
-            + share * fold.of_penalties[penalty]
-            for fold in folds
+            (1.0 - share) / temperature * part.latent
+            + share * part.of_penalties[penalty]
+            for part in parts
         ]
-        labels = [fold.scorer.labels for fold in folds]
-        weights = [fold.scorer.weight for fold in folds]
-        own = fit_temperature(
-            *map(np.concatenate, (self.latents, labels, weights)), n_distinct
-        )
+        own = path.temperature(self.latents)
+        pairs = zip(path.folds, self.latents, strict=True)
         self.score = -np.mean(
-            [
-                log_losses(fold.scorer, latent[np.newaxis], own)
-                for fold, latent in zip(folds, self.latents, strict=True)
-            ]
+            [log_losses(fold, latent[np.newaxis], own) for fold, latent in pairs]
         )
 
 
@@ -187,17 +170,19 @@ def _with_linear_part(model, state, part, share, temperature):
     places = torch.from_numpy(places).to(weight.device)
     wide = weight.new_zeros(len(weight), len(columns)).index_copy(1, places, weight)
     coef, intercept = (torch.from_numpy(a).to(weight) for a in (coef, intercept))
-    layers[0] = torch.cat([wide, coef, -coef]), torch.cat([bias, intercept, -intercept])
+    layers[0] = wide, bias
     one = torch.eye(len(intercept)).to(weight)
     turned = torch.cat([torch.cat([one, -one], 1), torch.cat([-one, one], 1)])
-    for i, (weight, bias) in enumerate(layers[1:-1], 1):
-        layers[i] = (
-            torch.block_diag(weight, turned),
-            torch.cat([bias, bias.new_zeros(2 * len(one))]),
-        )
-    weight, bias = layers[-1]
-    rest = (1.0 - share) / temperature
-    layers[-1] = torch.cat([rest * weight, share * one, -share * one], 1), rest * bias
+    linear = [
+        (torch.cat([coef, -coef]), torch.cat([intercept, -intercept])),
+        *[(turned, turned.new_zeros(len(turned)))] * (len(layers) - 2),
+        (torch.cat([one, -one], 1), one.new_zeros(len(one))),
+    ]
+    factors = 2.0 * (1.0 - share) / temperature, 2.0 * share  # 2 for the mean of two
+    for network, factor in zip((layers, linear), factors, strict=True):
+        network[-1] = tuple(factor * part for part in network[-1])
+    pairs = zip(layers, linear, strict=True)
+    layers = merge_layers([zip(*pair, strict=True) for pair in pairs])
     # The decoder has to be fitted again.
     decoder = [(layer.weight, layer.bias) for layer in module.decoder[::2]]
     n_units = decoder[-1][0].shape[1]

@@ -13,11 +13,7 @@ from skproj._typing import ArrayLike, HasArray, Integer, Number, RandomState
 from skproj.nn._base_mlp import BaseSparseMLP
 from skproj.nn._docs import MLP_DOCS
 from skproj.nn._targets import NetworkClassifierMixin, NetworkRegressorMixin
-from skproj.nn._training._objectives import (
-    REGRESSION_LOSSES,
-    cross_entropy,
-    logistic,
-)
+from skproj.nn._training._objectives import REGRESSION_LOSSES, cross_entropy, logistic
 from skproj.utils._docs import shared_docs
 from skproj.utils._state import store_parameters
 from skproj.utils._validation import StrOptions

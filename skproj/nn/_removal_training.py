@@ -1,5 +1,7 @@
 """Training of a perceptron whose smallest weights are removed little by little."""
 
+from functools import partial
+
 import torch
 
 from skproj.nn._sparsify._blocks import Block
@@ -8,39 +10,20 @@ from skproj.nn.optim._removal import WeightRemoval
 
 
 class RemovalTraining(SparseTraining):
-    """Dense training, and a training to a number of zeros from there.
-
-    The second one has the schedule of `Sparsifier`.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        With the network to start from.
-    """
+    """Dense training, and a training to a number of zeros, as that of `Sparsifier`."""
 
     def reach(self, sparsity):
-        """Train until a share of the weights is zero.
-
-        Parameters
-        ----------
-        sparsity : float or ndarray of shape (n_layers,)
-        """
+        """Train until a share of the weights, or of those of each layer, is zero."""
         _, wanted = self._numbers_wanted(sparsity)
         self.trainer = self._train_stage(self.trainer)
         options, data = self.trainer.options, self.trainer.data
         n_steps = options.max_epochs * -(-len(data.train) // options.batch_size)
-        removal = None
-
-        def make_hook(module):
-            nonlocal removal
-            removal = PerceptronRemoval(module, wanted, n_steps)
-            return {"removal": removal}
-
+        make_hook = partial(PerceptronRemoval, wanted=wanted, n_steps=n_steps)
         if self._is_stopped:
-            make_hook(self.trainer.module)
+            self._hook = make_hook(self.trainer.module)
         else:
             self.trainer = self._train_stage(self.trainer, make_hook)
-        removal.finalize()
+        self._hook.finalize()
 
 
 class PerceptronRemoval(WeightRemoval):
@@ -48,15 +31,8 @@ class PerceptronRemoval(WeightRemoval):
 
     Those that lead into units that feed nothing, or come from units that nothing feeds,
     have no gradient or are no more than a bias, and stand in the way of others.
-
-    Parameters
-    ----------
-    module : torch.nn.Sequential
-        A perceptron.
-    wanted : ndarray of int of shape () or (n_layers,)
-        How many weights shall be left.
-    n_steps : int
-        Of the stage.
+    `wanted` says how many weights of the network or of each layer shall be left after
+    `n_steps`.
     """
 
     def __init__(self, module, wanted, n_steps):
@@ -68,13 +44,13 @@ class PerceptronRemoval(WeightRemoval):
         ]
         super().__init__(None, blocks, list(map(str, range(len(layers)))), n_steps)
 
-    def before_step(self):
-        """Put the removed weights back."""
-        self._put_back()
+    before_step = WeightRemoval._put_back
+    after_step = WeightRemoval._end_step
 
-    def after_step(self):
-        """Count a step, and remove the smallest weights."""
-        self._end_step()
+    @property
+    def is_settled(self):
+        """Whether it is known which weights are kept."""
+        return self.masks is not None
 
     def _remove(self):
         last = self._last
@@ -115,10 +91,7 @@ class PerceptronRemoval(WeightRemoval):
 def idle_weights(masks):
     """Return where the weights of a perceptron are that have no effect.
 
-    Parameters
-    ----------
-    masks : list of tensor of bool of shape (n_outputs, n_inputs)
-        Where the weights of each layer are.
+    The masks, of shape (n_outputs, n_inputs), are where the weights of each layer are.
     """
     live = [mask.clone() for mask in masks]
     for i in range(len(live) - 1, 0, -1):

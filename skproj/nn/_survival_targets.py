@@ -6,11 +6,7 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from skproj.blocks._duplicates import merge_duplicates
-from skproj.linear_model._cox import (
-    SurvivalPredictionMixin,
-    breslow,
-    log_hazard_until,
-)
+from skproj.linear_model._cox import SurvivalPredictionMixin, breslow, log_hazard_until
 from skproj.nn._targets import EncodedTargets, relative_weights
 from skproj.utils._survival import read_times
 

@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from skproj.nn import _block_input
+from skproj.nn import _base_autoencoder
 from skproj.nn._training import _block_samples
 
 
@@ -88,7 +88,7 @@ def layer():
 @pytest.fixture
 def nothing_in_memory(monkeypatch):
     """Let no data be few enough to be read into memory, but one window hold them."""
-    monkeypatch.setattr(_block_input, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(_base_autoencoder, "MEMORY_BYTES", 0)
     monkeypatch.setattr(_block_samples, "MEMORY_BYTES", 0)
 
 

@@ -123,3 +123,14 @@ def transposed():
         nn.Flatten(),
         nn.Linear(10, 3),
     )
+
+
+NETWORKS = [
+    perceptron,
+    convolutions,
+    sequences,
+    residual,
+    Concatenated,
+    depthwise,
+    transposed,
+]

@@ -10,13 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 
-from skproj import (
-    SparseMLPClassifier,
-    SparseSupervisedAutoencoderRegressor,
-)
+from skproj import SparseMLPClassifier, SparseSupervisedAutoencoderRegressor
 from skproj.blocks import RowBlocks, open_blocks
 from skproj.blocks._duplicates import merge_duplicates
-from skproj.nn import SparsificationSchedule, _block_input
+from skproj.nn import SparsificationSchedule, _base_autoencoder
 from skproj.nn._training import _block_samples
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._measured_blocks import measure
@@ -256,7 +253,7 @@ class CountingSource:
 def test_wide_data_need_the_memory_of_windows(monkeypatch):
     """Not that of all rows; columns that are gone are not read."""
     n_bytes = 4 * np.prod(CountingSource.shape)  # of all
-    monkeypatch.setattr(_block_input, "MEMORY_BYTES", n_bytes // 16)
+    monkeypatch.setattr(_base_autoencoder, "MEMORY_BYTES", n_bytes // 16)
     monkeypatch.setattr(_block_samples, "MEMORY_BYTES", n_bytes // 16)
     monkeypatch.setattr(_block_samples, "WINDOW_BYTES", n_bytes // 16)
     source = CountingSource()

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from skproj.linear_model._feature_structure import FeatureStructure
 from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._consensus import draw_parts
+from skproj.nn._training._schedule import SparsityTarget
 from skproj.projection import hoyer_sparsity
 from skproj.projection._registry import SPARSIFYING
 
@@ -19,8 +20,10 @@ def walk(model, X, y, etas=None):
     context = model._init_callback_context(max_subtasks=None)
     problem, trainer = model._prepare(X, y, None, context)
     parts = draw_parts(trainer, stratify=True)
-    for _, refine in model._train_groups(problem, trainer, etas, parts):
-        state, *_ = refine(model._schedule().final_noise)
+    targets = etas and [SparsityTarget(eta=eta) for eta in etas]
+    for stage in model._consensus().run(trainer, targets, parts):
+        result, *_ = stage.refine(model._schedule().final_noise)
+        state = model._fitted_state(problem, result.trainer, result)
         fitted = clone(model)
         fitted.n_features_in_ = X.shape[1]
         fitted._set_state(state)

@@ -7,13 +7,7 @@ import pickle
 
 import pytest
 import torch
-from tensor_cases import (
-    INF,
-    assert_close,
-    each_case,
-    each_function,
-    random_tensor,
-)
+from tensor_cases import INF, assert_close, each_case, each_function, random_tensor
 
 import skproj.nn.functional as F
 from skproj.nn.functional import _operator

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sparsify_helpers import same_state
-from sparsify_networks import (
-    Concatenated,
-    convolutions,
-    depthwise,
-    perceptron,
-    residual,
-    sequences,
-    transposed,
-)
+from sparsify_networks import NETWORKS, convolutions, depthwise, perceptron, residual
 from sparsify_unit_helpers import build, count_flops, fit
 
 from skproj.nn import prune
@@ -101,18 +93,7 @@ def test_ratio_is_that_of_the_medians(monkeypatch):
 
 
 @pytest.mark.parametrize("round_to", [1, 4, 8])
-@pytest.mark.parametrize(
-    "make",
-    [
-        perceptron,
-        convolutions,
-        sequences,
-        residual,
-        Concatenated,
-        depthwise,
-        transposed,
-    ],
-)
+@pytest.mark.parametrize("make", NETWORKS)
 def test_multiples(make, round_to):
     """Each layer keeps a multiple, or all of its units, and no more than needed."""
     model, sizes = build(make), {}

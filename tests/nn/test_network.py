@@ -9,11 +9,7 @@ import torch
 from skproj import SparseMLPClassifier, SparseSupervisedAutoencoder
 from skproj.nn import SparsificationSchedule
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, make_mlp
-from skproj.nn._training._objectives import (
-    REGRESSION_LOSSES,
-    AutoencoderObjective,
-    cross_entropy,
-)
+from skproj.nn._training._objectives import REGRESSION_LOSSES, Objective, cross_entropy
 from skproj.nn._training._optimizers import Adam, Penalty
 from skproj.nn._training._trainer import Trainer, TrainingOptions
 
@@ -67,7 +63,7 @@ def test_gradients_equal_those_of_autograd(
     expected = {name: p.grad for name, p in module.named_parameters()}
     module.zero_grad(set_to_none=True)
 
-    objective = AutoencoderObjective(loss, REGRESSION_LOSSES[reconstruction], share)
+    objective = Objective(loss, REGRESSION_LOSSES[reconstruction], share)
     with torch.no_grad():
         losses = objective.backward(module, X_seen, X, y, weight)
     torch.testing.assert_close(losses, expected_losses.detach())
@@ -84,7 +80,7 @@ def test_losses_without_noise_are_those_of_training(batch, loss):
     _, X, weight = batch
     y = torch.arange(30) % 3 if loss is cross_entropy else X[:, :3]
     module = network((7, 5, 3), "tanh")
-    objective = AutoencoderObjective(loss, REGRESSION_LOSSES["huber"], 0.3)
+    objective = Objective(loss, REGRESSION_LOSSES["huber"], 0.3)
     with torch.no_grad():
         losses = objective.backward(module, X, X, y, weight)
         torch.testing.assert_close(objective.losses(module, X, y) * weight, losses)

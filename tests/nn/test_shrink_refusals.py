@@ -100,6 +100,7 @@ def test_pools_over_units(pool):
     [
         lambda H, model: H.relu(),
         lambda H, model: F.leaky_relu(H, 0.1),
+        lambda H, model: F.softshrink(H, 0.1),
         lambda H, model: torch.clamp(H, min=0.1),
         lambda H, model: H.add_(1.0),
         lambda H, model: operator.iadd(H, H),

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skproj.blocks import open_blocks
-from skproj.nn import _base_autoencoder, _block_input
+from skproj.nn import _base_autoencoder
 from skproj.nn._training import _block_samples, _coordinates, _sparse_rows
 from skproj.nn._training._measured_blocks import measure
 from skproj.nn._training._noise import NoiseSource
@@ -110,7 +110,7 @@ def test_adam_does_not_depend_on_the_order_of_the_memory():
 @pytest.fixture
 def few_in_memory(monkeypatch):
     """Let a window hold some batches, and read no blocks into memory."""
-    monkeypatch.setattr(_block_input, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(_base_autoencoder, "MEMORY_BYTES", 0)
     monkeypatch.setattr(_block_samples, "MEMORY_BYTES", 0)
     monkeypatch.setattr(_block_samples, "WINDOW_BYTES", 8_000)
 

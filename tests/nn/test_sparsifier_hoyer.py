@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skproj.nn import Sparsifier
-from skproj.nn._sparsify._blocks import make_blocks
+from skproj.nn._sparsify._blocks import targeted_weights
 from skproj.nn._sparsify._hoyer import LEVEL, project_block
 from skproj.nn._training._trainer import learning_rate_factor
 from skproj.projection import hoyer_sparsity, projection_hoyer
@@ -109,7 +109,7 @@ def test_periodic_projection():
 def test_projection_of_layers_is_that_of_arrays(dtype):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(9, 7), nn.ConvTranspose1d(6, 4, 3, groups=2))
-    (block,) = make_blocks(model.to(dtype), 0.9)
+    (block,) = targeted_weights(model.to(dtype), 0.9)
     W, V = (W.detach().double().numpy() for W in block.weights)
     filters = np.concatenate(
         [V[:3].transpose(1, 0, 2).reshape(2, 9), V[3:].transpose(1, 0, 2).reshape(2, 9)]
@@ -124,7 +124,7 @@ def test_projection_of_layers_is_that_of_arrays(dtype):
 
 
 def test_a_level_leaves_no_fewer_weights_than_wanted():
-    (block,) = make_blocks(make_network(), 0.1)
+    (block,) = targeted_weights(make_network(), 0.1)
     n_nonzero = sum(int(P.count_nonzero()) for P in project_block(block, LEVEL))
     assert n_nonzero == block.n_kept == 340
 

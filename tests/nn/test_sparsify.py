@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from skproj.nn import sparsify
-from skproj.nn._sparsify._blocks import by_balance, by_magnitude, make_blocks
+from skproj.nn._sparsify._blocks import by_balance, by_magnitude, targeted_weights
 from skproj.nn.prune import prunable_parameters, sparsity_report
 
 # ---------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def test_thresholds_and_masks(score, dtype):
     with torch.no_grad():
         model[0][0].weight.mul_(5.0)
         model[0][0].weight[:2] = 0.0
-    (block,) = make_blocks(model.to(dtype), 0.9)
+    (block,) = targeted_weights(model.to(dtype), 0.9)
     weights = [weight.detach() for weight in block.weights]
     scores = [scores_of(weight, score) for weight in weights]
     for share in (0.0, 0.2, 0.5, 1.0):

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sparsify_helpers import same_state
-from sparsify_networks import (
-    Concatenated,
-    convolutions,
-    depthwise,
-    grouped,
-    perceptron,
-    residual,
-    sequences,
-    transposed,
-)
+from sparsify_networks import NETWORKS, convolutions, grouped, perceptron, residual
 from sparsify_unit_helpers import build, count_flops, fit
 from torch import nn
 from torch.nn import functional as F
@@ -25,17 +16,6 @@ from torch.nn.utils import prune as torch_prune
 from skproj.nn import prune
 from skproj.nn._sparsify._unit_work import UnitWork
 from skproj.nn.functional import projection_l1_ball
-
-NETWORKS = [
-    perceptron,
-    convolutions,
-    sequences,
-    residual,
-    Concatenated,
-    depthwise,
-    transposed,
-]
-
 
 # ---------------------------------------------------------------------------
 # Work

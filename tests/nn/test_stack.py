@@ -15,11 +15,7 @@ from skproj.nn._training._compiled import (
     reason_against_compiled,
 )
 from skproj.nn._training._network import ACTIVATIONS, Autoencoder, mlp_from_layers
-from skproj.nn._training._objectives import (
-    AutoencoderObjective,
-    cross_entropy,
-    huber,
-)
+from skproj.nn._training._objectives import Objective, cross_entropy, huber
 from skproj.nn._training._stack import (
     N_NETWORKS,
     NetworkStack,
@@ -119,7 +115,7 @@ def test_a_note_says_which_option_keeps_steps_from_being_compiled(
 
 
 def test_neither_a_trained_decoder_nor_another_device_has_compiled_steps():
-    objectives = [AutoencoderObjective(cross_entropy, huber, w) for w in (0.0, 0.1)]
+    objectives = [Objective(cross_entropy, huber, w) for w in (0.0, 0.1)]
     devices = map(torch.device, ("cuda", "cpu"))
     reasons = [
         reason_against_compiled(objective, [torch.nn.SiLU], device)
@@ -133,7 +129,7 @@ def test_neither_a_trained_decoder_nor_another_device_has_compiled_steps():
 def test_gradients_equal_autograd(hidden, activation):
     """For every activation, compiled or not."""
     stack = make_stack(hidden, activation)
-    objective = compiled(AutoencoderObjective(cross_entropy, huber, 0.0), stack)
+    objective = compiled(Objective(cross_entropy, huber, 0.0), stack)
     has_compiled_step = hidden == (8,) and activation not in ("gelu", "identity")
     assert isinstance(objective, CompiledObjective) == has_compiled_step
     X_seen, X, y, weight = batch(stack)
@@ -155,7 +151,7 @@ def test_gradients_equal_autograd(hidden, activation):
 def test_gradients_are_those_of_each_network_alone(hidden, activation):
     """Networks side by side do not touch each other."""
     stack = make_stack(hidden, activation)
-    objective = AutoencoderObjective(cross_entropy, huber, 0.0)
+    objective = Objective(cross_entropy, huber, 0.0)
     X_seen, X, y, weight = batch(stack)
     with torch.no_grad():
         losses = objective.backward(stack, X_seen, X, y, weight)

@@ -17,7 +17,7 @@ from skproj import (
 from skproj.blocks import open_blocks
 from skproj.datasets import make_survival
 from skproj.linear_model import _default_radius
-from skproj.nn import _block_input
+from skproj.nn import _base_autoencoder
 from skproj.nn._training import _block_samples
 
 WINE, CANCER = load_wine(return_X_y=True), load_breast_cancer(return_X_y=True)
@@ -64,7 +64,7 @@ def test_units_of_the_features_do_not_matter():
 @pytest.mark.parametrize("schedule", ["consensus", "double"])
 def test_sparse_data_and_blocks_give_the_fit_of_dense_data(monkeypatch, schedule):
     """They are centred when they become dense."""
-    for module in (_block_input, _block_samples):
+    for module in (_base_autoencoder, _block_samples):
         monkeypatch.setattr(module, "MEMORY_BYTES", 0)
     rng = np.random.default_rng(0)
     X = rng.uniform(1.0, 2.0, (600, 20)) * (rng.random((600, 20)) < 0.1)

@@ -96,7 +96,7 @@ EVIL = {
     ),
     "operator": node("OperatorFuncNode", "operator", "methodcaller", attrs=ARGUMENTS),
     "private class of skproj": node(
-        "ObjectNode", "skproj.nn._base_network", "PartialFitState"
+        "ObjectNode", "skproj.nn._training._state", "PartialFitState"
     ),
     "function of skproj": node("FunctionNode", "skproj.persistence", "dump"),
 }

@@ -17,11 +17,7 @@ from skproj.nn.optim._removal import (
     check_not_distributed,
 )
 from skproj.nn.prune._layers import check_names, modules_in, named_weights
-from skproj.nn.prune._weights import (
-    check_plain,
-    pruned_or_plain,
-    whole,
-)
+from skproj.nn.prune._weights import check_plain, pruned_or_plain, whole
 from skproj.utils._choices import check_choice
 
 # Distance of the scores that are compared first.
@@ -80,19 +76,10 @@ class Block(NamedTuple):
     def thresholds(self, share, score=by_balance):
         """Return the magnitudes up to which weights are removed at a share of the way.
 
-        Parameters
-        ----------
-        share : float
-        score : callable, default=by_balance
-            Of the magnitudes of a weight in descending order it makes a function that
-            returns the scores in a slice of them; they must not increase. The weights
-            with the smallest scores are removed, and those that equal them in
-            magnitude.
-
-        Returns
-        -------
-        thresholds : list of float
-            One for each weight; -1 removes nothing.
+        There is one for each weight; -1 removes nothing. The weights with the smallest
+        scores are removed, and those that equal them in magnitude. Of the magnitudes of
+        a weight in descending order, `score` makes a function that returns the scores
+        in a slice of them, which must not increase.
         """
         n_removed = round(share * (self.size - self.n_kept))
         if n_removed == 0:
@@ -126,20 +113,8 @@ def count_larger(scores, ranked, n_removed):
     """Return how many scores of each part exceed the `n_removed` smallest of all.
 
     Every so many scores of each part tell between which places the others matter; only
-    these are computed.
-
-    Parameters
-    ----------
-    scores : list of callable
-        Functions from a slice to scores that do not increase.
-    ranked : list of tensor
-        Of the lengths of the parts.
-    n_removed : int
-        At least 1.
-
-    Returns
-    -------
-    counts : list of int
+    these are computed. The scores are functions from a slice to numbers that do not
+    increase, of parts with the lengths of `ranked`; at least one is removed.
     """
     sizes = [len(part) for part in ranked]
     n_kept = sum(sizes) - n_removed
@@ -183,21 +158,9 @@ def _rank(weight):
 def split_network(module, target, layers, fits=None):
     """List the parts of a network that have a share, and their layers with weights.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-    target : float or dict of str to float
-        From 0 to 1: one number, or those of named modules.
-    layers : iterable of str or None
-        Names of modules for a single number; None takes all.
-    fits : callable, default=None
-        Says whether a layer can have zeros; None takes all.
-
-    Returns
-    -------
-    parts : list of tuple (str, float, list of pair (torch.nn.Module, str))
-        Names, which are empty for a single number, numbers, and layers with the names
-        of their weights. Of layers that share a weight the first one is there.
+    A part is a name, which is empty for a single `target`, a share, and a list of
+    layers with the names of their weights. Of layers that share a weight the first one
+    is there. `fits` says whether a layer can have zeros; None takes all.
     """
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
@@ -265,18 +228,26 @@ def _make_block(name, pairs, share):
 
 
 def targeted_weights(module, target, layers=None):
-    """Return the blocks for the arguments `target` and `layers` of `sparsify`."""
-    if isinstance(target, str):
-        return make_pattern_block(module, *parse_pattern(target), layers)
-    return make_blocks(module, target, layers)
+    """Return the blocks for the arguments `target` and `layers` of `sparsify`.
 
+    A pattern is for linear layers whose rows consist of blocks of its length.
+    """
+    if not isinstance(target, str):
+        return [
+            _make_block(name, pairs, 1.0 - share)
+            for name, share, pairs in split_network(module, target, layers)
+        ]
+    n, m = parse_pattern(target)
 
-def make_blocks(module, target, layers=None):
-    """Return the blocks of a share, or of a dict of shares."""
-    return [
-        _make_block(name, pairs, 1.0 - share)
-        for name, share, pairs in split_network(module, target, layers)
-    ]
+    def fits(layer):
+        return isinstance(layer, torch.nn.Linear) and layer.in_features % m == 0
+
+    if not any(fits(layer) for _, layer, _ in named_weights(module)):
+        raise ValueError(
+            f"target {target} needs a linear layer with a multiple of {m} inputs."
+        )
+    [(_, _, pairs)] = split_network(module, 0.0, layers, fits)
+    return [_make_block("", pairs, n / m)]
 
 
 def group_blocks(module, target, layers, groups):
@@ -321,23 +292,6 @@ def parse_pattern(target):
             f"got {target!r}."
         )
     return n, m
-
-
-def make_pattern_block(module, n, m, layers):
-    """Return a block of the weights of linear layers whose rows consist of m entries.
-
-    It is the only one in a list.
-    """
-
-    def fits(layer):
-        return isinstance(layer, torch.nn.Linear) and layer.in_features % m == 0
-
-    if not any(fits(layer) for _, layer, _ in named_weights(module)):
-        raise ValueError(
-            f"target {n}:{m} needs a linear layer with a multiple of {m} inputs."
-        )
-    [(_, _, pairs)] = split_network(module, 0.0, layers, fits)
-    return [_make_block("", pairs, n / m)]
 
 
 def all_weights(module):

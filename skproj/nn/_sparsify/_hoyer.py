@@ -14,19 +14,10 @@ LEVEL_TOLERANCE = 1e-13
 
 
 def project_block(block, level=None):
-    """Project the filters of the layers of a block to a common Hoyer sparsity.
+    """Project the filters of the layers of a block to a Hoyer sparsity, the `level`.
 
-    Parameters
-    ----------
-    block : Block
-    level : float, default=None
-        The Hoyer sparsity. None, and a level with fewer nonzero weights than the block
-        shall keep, stand for the level that comes closest to their number.
-
-    Returns
-    -------
-    projected : list of tensor
-        Of the shapes of the weights.
+    None, and a level with fewer nonzero weights than the block shall keep, stand for
+    the level that comes closest to their number. Returns a tensor for each weight.
     """
     arrays = [as_array(weight) for weight in block.weights]
     matrices = [

@@ -22,19 +22,8 @@ def share_of_latency(work, module, inputs, latency, largest):
     """Return a share that makes a network fast enough, found by bisection.
 
     How many units each layer loses hardly depends on the weights, so that those before
-    the training will do.
-
-    Parameters
-    ----------
-    work : UnitWork
-        Of the module.
-    module : torch.nn.Module
-        Each measured copy is made of it without some units; it is as before then.
-    inputs : tuple of torch.Tensor
-    latency : float
-        Time of a forward pass, as a multiple of that of the module.
-    largest : float
-        Share of the multiplications of all units that can be removed.
+    the training will do. Each measured copy is made of the module without some units,
+    which is as before then. `largest` is the share of all units that can be removed.
     """
     dense = plain_copy(module)
     parameters = {W: W.detach().clone() for W in module.parameters()}

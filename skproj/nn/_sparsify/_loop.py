@@ -72,17 +72,9 @@ def run_training(
 ):
     """Train a network in place, and report; after an error it is as it was.
 
-    Parameters
-    ----------
-    make_sparsifier : callable
-        Makes, of an optimizer and `n_steps`, an object with `blocks` and `finalize`,
-        whose hooks on the steps make the zeros.
-    module, loss, loader, n_epochs, optimizer, step, callback, verbose
-        As those of `sparsify`.
-
-    Returns
-    -------
-    report : SparsifyReport
+    `make_sparsifier` makes, of an optimizer and `n_steps`, an object with `blocks` and
+    `finalize`, whose hooks on the steps make the zeros. The other arguments are those
+    of `sparsify`.
     """
     check_scalar(n_epochs, "n_epochs", numbers.Integral, min_val=1)
     step = _check_step(loss, step, loader)
@@ -125,46 +117,36 @@ def _named_tensors(module):
 
 def _train(module, step, loader, optimizer, sparsifier, n_epochs, end_epoch):
     """Train until the last epoch, or until `end_epoch` returns true."""
-    n_batches = len(loader)
+    n_batches, device = len(loader), next(module.parameters()).device
     rates = [group["lr"] for group in optimizer.param_groups]
     for epoch in range(n_epochs):
-
-        def set_rates(i, epoch=epoch):
+        losses = []
+        for batch in loader:
             # A loader that yields more than its length does not end later.
-            done = epoch * n_batches + min(i, n_batches - 1)
+            done = epoch * n_batches + min(len(losses), n_batches - 1)
             factor = learning_rate_factor(done, n_epochs * n_batches)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-
-        loss = _train_epoch(epoch, module, step, loader, optimizer, set_rates)
+            optimizer.zero_grad()
+            with torch.enable_grad():
+                loss = step(module, to_device(batch, device))
+                _check_loss(loss)
+                loss.backward()
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise DivergedError(
+                    f"The loss is {losses[-1]} in epoch {epoch + 1}: make optimizer "
+                    "with a smaller learning rate."
+                )
+            optimizer.step()
+        if not losses:
+            raise ValueError(
+                f"loader must yield a batch, got none in epoch {epoch + 1}."
+            )
+        loss = sum(losses) / len(losses)
         n_nonzero = sum(block.count_nonzero() for block in sparsifier.blocks)
         if end_epoch({"epoch": epoch + 1, "loss": loss, "n_nonzero": n_nonzero}):
             return
-
-
-def _train_epoch(epoch, module, step, loader, optimizer, set_rates):
-    """Take a step for each batch; return the mean loss."""
-    device = next(module.parameters()).device
-    n_done, total = 0, 0.0
-    for batch in loader:
-        set_rates(n_done)
-        n_done += 1
-        optimizer.zero_grad()
-        with torch.enable_grad():
-            loss = step(module, to_device(batch, device))
-            _check_loss(loss)
-            loss.backward()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"The loss is {value} in epoch {epoch + 1}: make optimizer with a "
-                "smaller learning rate."
-            )
-        total += value
-        optimizer.step()
-    if n_done == 0:
-        raise ValueError(f"loader must yield a batch, got none in epoch {epoch + 1}.")
-    return total / n_done
 
 
 # ---------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class UnitWork:
         plain = plain_copy(module)
         counter = _count(plain, inputs)
         graph = UnitGraph(trace(plain, inputs, "module"))
-        numbers, unit_of = np.unique(graph.units.roots(), return_inverse=True)
+        unit_of = graph.units.roots()
         modules = dict(module.named_modules(remove_duplicate=False))
         self._columns, self._rows, self._products, self._made = [], [], [], []
         works = _works_of(graph.layers, plain, counter)
@@ -107,7 +107,7 @@ class UnitWork:
                 stay += [] if live in makers else [outputs]
             else:
                 self._add_per_unit(live, outputs, works[name])
-        self.is_free = np.zeros(len(numbers), bool)
+        self.is_free = np.zeros(unit_of.max(initial=-1) + 1, bool)
         for units in self._made:
             self.is_free[units] = True
         for units in stay:
@@ -128,14 +128,10 @@ class UnitWork:
 
     def _add_per_unit(self, layer, outputs, work):
         """Note the work and the parameters of a normalisation or depthwise layer."""
-        self._add_rows(layer, outputs)
-        self._products.append(_Products(None, outputs, work / len(outputs)))
-
-    def _add_rows(self, layer, units):
-        """Note the parameters of a layer, which repeat the units as often as needed."""
         for parameter in layer.parameters(recurse=False):
-            rows = np.tile(units, len(parameter) // len(units))
+            rows = np.tile(outputs, len(parameter) // len(outputs))
             self._rows.append(_Slices(parameter, 0, rows))
+        self._products.append(_Products(None, outputs, work / len(outputs)))
 
     def count(self, kept):
         """Count the multiplications if only some units are kept."""
@@ -145,19 +141,9 @@ class UnitWork:
         """Choose units such that no more than a share of the multiplications is left.
 
         All layers lose the same share of their units, as nearly as possible: those that
-        are read with the smallest weights. Each layer keeps one.
-
-        Parameters
-        ----------
-        share : float
-            Of the multiplications of the whole network.
-        kept : ndarray of bool of shape (n_units,)
-            Units that have not been removed before.
-
-        Returns
-        -------
-        kept : ndarray of bool of shape (n_units,)
-            The units that are left; all that has to be, if the share is out of reach.
+        are read with the smallest weights. Each layer keeps one. `kept` says which
+        units have not been removed before, and the result which are left: all that have
+        to be, if the share is out of reach.
         """
         ranks, layers = self._ranks()
         order = np.lexsort((layers, ranks))[: np.count_nonzero(np.isfinite(ranks))]
@@ -251,20 +237,7 @@ def _inputs_of(layer):
 
 
 def _works_of(layers, model, counter):
-    """Count the multiplications of some layers.
-
-    Parameters
-    ----------
-    layers : iterable of str
-        Names of the layers.
-    model : torch.nn.Module
-    counter : torch.utils.flop_counter.FlopCounterMode
-        After a forward pass of the model.
-
-    Returns
-    -------
-    works : dict of str to float
-    """
+    """Count the multiplications of named layers, from a counter of the operations."""
     names = {}
     for name, module in model.named_modules(remove_duplicate=False):
         names.setdefault(module, []).append(name)

@@ -22,23 +22,14 @@ MEMORY_BYTES = 1 << 27
 
 @dataclass(frozen=True)
 class BlockSamples:
-    """Weighted samples that are read again in each epoch.
+    """Weighted samples that are read again in each epoch; otherwise as `Samples`.
 
     In place of a random order of all samples, consecutive samples are in memory
     together, in a window of `WINDOW_BYTES`, and are visited in random order. The
     windows of an epoch begin at random places. They are multiples of the rows that are
     gathered at once, and depend on the data and the random numbers, not on the blocks.
 
-    Attributes
-    ----------
-    X : MeasuredBlocks
-        May hold more rows than are used.
-    y, weight : tensor
-        As of `Samples`.
-    rows : tensor of int of shape (n_samples,)
-        The row of X that each sample is in, sorted.
-    units : Units or None
-        By which they are standardised when they become dense.
+    `X` may hold more rows than are used; `rows`, the row of each sample, are sorted.
     """
 
     X: MeasuredBlocks
@@ -62,21 +53,10 @@ class BlockSamples:
     def visit(self, n_rows, generator=None, gather=None):
         """Read all samples in a pass, shuffled if there is a generator.
 
-        Threads read the next block and window, and gather the next samples.
-
-        Parameters
-        ----------
-        n_rows : int
-            Number of samples that become dense at once.
-        generator : torch.Generator, default=None
-        gather : callable, default=None
-            ``gather(window, rows)`` returns features in place of a dense tensor.
-
-        Returns
-        -------
-        batches : iterator of tuple of tensor
-            Indices of some of the samples, and their features. The last ones may be
-            fewer.
+        Threads read the next block and window, and gather the next `n_rows` samples.
+        Yields the indices of some samples, and their features, of which
+        ``gather(window, rows)`` may return another form than a dense tensor. The last
+        samples may be fewer.
         """
         sizes = self._window_sizes(n_rows, generator)
         # Before others draw from the generator: batches are gathered ahead of time.
@@ -101,10 +81,6 @@ class BlockSamples:
         """Return the same samples with some of the features only.
 
         They are read into memory if they are few enough.
-
-        Parameters
-        ----------
-        kept : ndarray of int of shape (n_kept,)
         """
         units = None if self.units is None else self.units.of(kept)
         smaller = replace(self, X=self.X.keep_columns(kept), units=units)

@@ -17,17 +17,9 @@ class ColumnGroups:
     order of the groups. Where a feature is in several groups, its column is shared out
     among them in equal parts, which are added up again afterwards.
 
-    Attributes
-    ----------
-    structure : FeatureStructure
-        That of the columns.
-    rows : RowGroups
-        The groups, whose rows are the columns that the projection sees.
-    places : ndarray of int of shape (n_spread,) or None
-        Column of the weights of each column that the projection sees; None if they are
-        the same.
-    factors : ndarray of shape (n_spread,) or None
-        By which these are multiplied beforehand; None for 1.
+    The `rows` of the groups are the columns that the projection sees. `places` says for
+    each of these which column of the weights it is, and `factors` by what it is
+    multiplied beforehand; None if they are the same, and for 1.
     """
 
     structure: FeatureStructure
@@ -37,13 +29,9 @@ class ColumnGroups:
 
     @classmethod
     def arrange(cls, structure, features):
-        """Return the groups of the columns of some features.
+        """Return the groups of the columns of some features, which are sorted, or None.
 
-        Parameters
-        ----------
-        structure : FeatureStructure
-        features : ndarray of int or None
-            Sorted; a group that lacks some of its features is left out.
+        A group that lacks some of its features is left out.
         """
         if structure.plain:
             return cls(structure, structure.rows)
@@ -101,10 +89,6 @@ class ColumnGroups:
         """Give the columns of a group the root mean square of their values.
 
         Columns outside of the ball get 1, a column of several groups the largest value.
-
-        Parameters
-        ----------
-        values : ndarray of shape (n_rows, n_columns)
         """
         if self.places is None:
             return values
@@ -120,17 +104,9 @@ class ColumnGroups:
     def kept(self, norms, at_most=None):
         """Return the sorted columns that a projection has left.
 
-        Parameters
-        ----------
-        norms : ndarray of shape (n_columns,)
-            As `of_columns` returns them; zero for columns to drop.
-        at_most : int, default=None
-            Drop the smallest groups beyond this number of columns as well: they are
-            tied. Columns outside of the ball do not count.
-
-        Returns
-        -------
-        kept : ndarray of int of shape (n_kept,)
+        The norms are as `of_columns` returns them; zero for columns to drop. The
+        smallest groups beyond `at_most` columns are dropped as well: they are tied.
+        Columns outside of the ball do not count.
         """
         of_groups = norms if self.places is None else norms[self.places]
         if not self.rows.single:

@@ -21,15 +21,9 @@ class ColumnProjection:
     columns, or for the Hoyer projection a sparsity, of which larger ones keep fewer.
     `density` compares them, whatever they are.
 
-    Attributes
-    ----------
-    method : str or callable
-        The `projection` parameter of an estimator.
-    structure : FeatureStructure
-        What the constraint makes of the features.
-    n_threads : int or None
-    columns : ndarray of int of shape (n_columns,) or None
-        The features of the columns of weights; None for all of the structure.
+    The `method` is the `projection` parameter of an estimator, the `structure` what its
+    parameters say of the features; `columns` are the features of the columns of
+    weights, None for all of the structure.
     """
 
     method: object

@@ -11,7 +11,7 @@ import torch
 from skproj._kernels._networks import ACTIVATIONS, differentiate
 from skproj.nn._training._network import ACTIVATIONS as MODULES
 from skproj.nn._training._noise import HiddenNoise
-from skproj.nn._training._objectives import AutoencoderObjective, cross_entropy
+from skproj.nn._training._objectives import Objective, cross_entropy
 from skproj.nn._training._sparse_rows import SparseRows
 from skproj.nn._training._tensors import device_of
 
@@ -23,18 +23,8 @@ _CODES = {MODULES[name]: code for name, code in ACTIVATIONS.items()}
 def reason_against_compiled(objective, activations, device):
     """Return why there is no compiled step, or None.
 
-    Only a compiled step can multiply sparse batches.
-
-    Parameters
-    ----------
-    objective : AutoencoderObjective
-    activations : list of type
-        Of the hidden layers of the encoder.
-    device : torch.device
-
-    Returns
-    -------
-    reason : str or None
+    The `activations` are the types of those of the encoder. Only a compiled step can
+    multiply sparse batches.
     """
     if len(activations) != 1:
         return f"{len(activations)} hidden layers, not one"
@@ -50,18 +40,9 @@ def reason_against_compiled(objective, activations, device):
 
 
 def compiled(objective, stack):
-    """Return the objective, with a compiled step if there is one.
+    """Return the objective of stacked networks, with a compiled step if there is one.
 
     A debug note of the logger "skproj" says why there is none.
-
-    Parameters
-    ----------
-    objective : AutoencoderObjective
-    stack : NetworkStack
-
-    Returns
-    -------
-    objective : AutoencoderObjective
     """
     activations = [type(layer) for layer in stack.encoder[2::2]]
     reason = reason_against_compiled(objective, activations, device_of(stack))
@@ -93,7 +74,7 @@ class _Buffers:
 
 
 @dataclass(frozen=True)
-class CompiledObjective(AutoencoderObjective):
+class CompiledObjective(Objective):
     """Cross-entropy of stacked networks with one hidden layer, on a CPU.
 
     What lies between the two products with the samples is compiled.
@@ -102,7 +83,7 @@ class CompiledObjective(AutoencoderObjective):
     buffers: list = field(default_factory=list, compare=False)
 
     def backward(self, module, X_seen, X, y, weight):
-        """Set the gradients of mean(w l(z)); see `AutoencoderObjective`."""
+        """Set the gradients of mean(w l(z)); see `Objective`."""
         buffers = self._buffers(module)
         losses = torch.empty_like(weight)
         Z = buffers.first @ X_seen.mT  # samples are the last axis

@@ -11,11 +11,7 @@ from skproj.nn._training._compiled import CompiledObjective, compiled
 from skproj.nn._training._coordinates import StackedSamples, fit_coordinates
 from skproj.nn._training._feature_prior import feature_prior
 from skproj.nn._training._network import Autoencoder, mlp_from_layers
-from skproj.nn._training._schedule import (
-    SparseResult,
-    SparsityTarget,
-    StageResults,
-)
+from skproj.nn._training._schedule import SparseResult, SparsityTarget, StageResults
 from skproj.nn._training._stack import NetworkStack, n_networks_for
 from skproj.nn._training._tensors import copy_generator
 
@@ -76,8 +72,10 @@ class ConsensusTraining:
         ----------
         trainer : Trainer
             Of a network of all features. Its weights are not used.
-        targets : list of SparsityTarget
-            From dense to sparse. The result of one does not depend on the others.
+        targets : list of SparsityTarget or None
+            From dense to sparse. The result of one does not depend on the others. None
+            stands for all the features, and for each projection on the way that is
+            sparser than those before it.
         shares : ndarray of shape (n_parts, n_samples)
             How much of the weight of each sample the further groups see.
 
@@ -85,14 +83,21 @@ class ConsensusTraining:
         ------
         results : StageResults
         """
-        pending = list(targets)
+        pending, least_density = list(targets or ()), None
         stage = self._first_stage(trainer, shares)
         while True:
             stop = stage.trainer.train_stage()
-            weight, norms = stage.ranked()
             count = 0 if stop else self._next_count(stage)
+            if targets is None:
+                density = self.projection.density(stage.eta)
+                if least_density is None or density < least_density:
+                    least_density = density
+                    yield stage.results()
+                if count == 0:
+                    return
+            weight, norms = stage.ranked()
             eta = stage.projection(0).eta_for(weight, count)
-            while pending[0].is_reached(self.projection, eta, count):
+            while pending and pending[0].is_reached(self.projection, eta, count):
                 target = pending.pop(0)
                 if self._keeps_everything(target, stage):
                     yield stage.results(stopped=stop)
@@ -101,38 +106,8 @@ class ConsensusTraining:
                         weight, norms, target, branch=bool(pending), go_on=stop
                     )
                     yield end.results(stopped=stop or end.trainer.train_stage())
-                if not pending:
-                    return
-            stage = stage.next(weight, norms, SparsityTarget(eta, count))
-
-    def run_path(self, trainer, shares):
-        """Train from dense to sparse, and yield the results after each projection.
-
-        The first ones have all the features. They go from dense to sparse: a stage
-        after a projection that is no sparser than an earlier one has no results.
-
-        Parameters
-        ----------
-        trainer, shares
-            As in `run`.
-
-        Yields
-        ------
-        results : StageResults
-        """
-        stage = self._first_stage(trainer, shares)
-        least_density = None
-        while True:
-            stop = stage.trainer.train_stage()
-            density = self.projection.density(stage.eta)
-            if least_density is None or density < least_density:
-                least_density = density
-                yield stage.results()
-            count = self._next_count(stage)
-            if stop or count == 0:
+            if not pending and targets is not None:
                 return
-            weight, norms = stage.ranked()
-            eta = stage.projection(0).eta_for(weight, count)
             stage = stage.next(weight, norms, SparsityTarget(eta, count))
 
     def _keeps_everything(self, target, stage):
@@ -179,7 +154,6 @@ class _Stage:
 
     Attributes
     ----------
-    schedule : ConsensusTraining
     template : Trainer
         With all features, and with settings, callbacks and data.
     weight : ndarray of shape (n_groups, n_samples)
@@ -190,8 +164,6 @@ class _Stage:
         Of the last projection.
     importances : list of ndarray or None
         Norms of the columns of each group after it; None if there was none.
-    generator : torch.Generator
-    history : TrainingHistory
     """
 
     schedule: ConsensusTraining
@@ -277,17 +249,10 @@ class _Stage:
         return weights[0] * factors, [consensus, *others]
 
     def next(self, weight, norms, target, *, branch=False, go_on=False):
-        """Return the stage after a projection.
+        """Return the stage after a projection of what `ranked` returned to a target.
 
-        Parameters
-        ----------
-        weight, norms
-            As returned by `ranked`.
-        target : SparsityTarget
-        branch : bool
-            Whether this stage is gone on from once more.
-        go_on : bool
-            Whether to go on from the weights of this stage, even of few samples.
+        With `branch` this stage is gone on from once more; with `go_on` the next one
+        starts from its weights, even of few samples.
         """
         projection, *others = map(self.projection, range(len(self.columns)))
         eta = target.eta_for(projection, weight)
@@ -388,15 +353,11 @@ class _Stage:
 
     @torch.no_grad()
     def _take_weights(self, before, shares=None):
-        """Go on from the networks of the stage before, with some of its features.
+        """Go on from the networks of the trainer before, with some of its features.
 
-        Parameters
-        ----------
-        before : Trainer
-        shares : list of ndarray of shape (n_kept,), default=None
-            Factors of the columns of the first layers of each group: what the
-            projection has left of them. Without these, the random part of the initial
-            weights would stay in all columns, and hide a feature of little effect.
+        The shares are what the projection has left of the columns of the first layers
+        of each group. Without these, the random part of the initial weights would stay
+        in all columns, and hide a feature of little effect.
         """
         stack, old = self.trainer.module, before.module
         state, first = old.state_dict(), "encoder.0.weight"
@@ -461,16 +422,8 @@ def has_few_samples(n_samples, n_features):
 def draw_parts(trainer, *, stratify):
     """Leave out each sample once, where the ranking asks for parts of the samples.
 
-    Parameters
-    ----------
-    trainer : Trainer
-    stratify : bool
-        Whether the targets are labels, of which each part has some.
-
-    Returns
-    -------
-    shares : ndarray of shape (n_parts, n_samples)
-        0 for a sample that is left out, else 1.
+    Returns shares of shape (n_parts, n_samples): 0 for a sample that is left out, else
+    1. With `stratify` the targets are labels, of which each part has some.
     """
     train = trainer.data.train
     n_samples = len(train)

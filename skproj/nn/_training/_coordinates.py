@@ -13,11 +13,7 @@ from scipy import sparse
 
 from skproj.nn._training._block_samples import BlockSamples
 from skproj.nn._training._samples import order_of, prediction_rows
-from skproj.nn._training._sparse_rows import (
-    SparseRows,
-    column_major,
-    multiplies_sparse,
-)
+from skproj.nn._training._sparse_rows import SparseRows, column_major, multiplies_sparse
 from skproj.nn._training._tensors import to_tensor
 
 # Directions with less than this share of the largest variance are left out: they are
@@ -65,13 +61,7 @@ class Coordinates:
     def features_of_encoder(self, weight):
         """Turn weights of the coordinates into weights of the features.
 
-        Parameters
-        ----------
-        weight : tensor of shape (n_hidden, n_coordinates)
-
-        Returns
-        -------
-        weight : tensor of shape (n_hidden, n_kept)
+        Their shapes are (n_hidden, n_coordinates) and (n_hidden, n_kept).
         """
         if self.basis is not None:
             weight = weight @ self.basis.T
@@ -86,21 +76,8 @@ class Coordinates:
 def fit_coordinates(samples, rows, columns, prior, *, rotate):
     """Return coordinates in which samples have a length near sqrt(n_coordinates).
 
-    Parameters
-    ----------
-    samples : Samples
-        With all features.
-    rows : ndarray of int
-        The samples that span the coordinates.
-    columns : ndarray of int of shape (n_kept,)
-    prior : ndarray of shape (n_features,)
-        Factors of the features, of which only the ratios count.
-    rotate : bool
-        Whether to take the principal directions of the samples.
-
-    Returns
-    -------
-    coordinates : Coordinates
+    The given rows of the samples span them. Of the prior, factors of all the features,
+    only the ratios count. `rotate` takes the principal directions of the samples.
     """
     device, dtype = samples.weight.device, samples.weight.dtype
     factors = prior[columns]
@@ -154,15 +131,9 @@ def principal_directions(X):
 class StackedSamples:
     """Samples as the groups of networks side by side see them.
 
-    Parameters
-    ----------
-    samples : Samples or BlockSamples
-        With all features. In blocks they are without a basis.
-    weight : tensor of shape (n_groups, n_samples)
-        Of mean 1; a sample with weight 0 is not one of the group.
-    coordinates : list of Coordinates
-        Of each group.
-    n_networks : int
+    The samples have all features; in blocks they are without a basis. Their weights, of
+    shape (n_groups, n_samples), have the mean 1; a sample with weight 0 is not one of
+    the group. Each group has coordinates of its own.
     """
 
     def __init__(self, samples, weight, coordinates, n_networks):
@@ -199,10 +170,7 @@ class StackedSamples:
     def stay_sparse(self, layer):
         """Do not make batches of sparse blocks dense, if the products are faster.
 
-        Parameters
-        ----------
-        layer : StackedLinear
-            The only thing that multiplies them; its weights are rearranged.
+        The layer is the only thing that multiplies them; its weights are rearranged.
         """
         in_blocks = isinstance(self.samples, BlockSamples)
         if in_blocks and multiplies_sparse(self.samples.X):

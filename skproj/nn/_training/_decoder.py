@@ -32,13 +32,13 @@ def fit_decoder(module, samples, places, *, units, has_free_shift, is_fitted=Fal
     Parameters
     ----------
     module : Autoencoder
-        Changed in place.
+        Changed in place. It takes the features in the units that they have in X.
     samples : Samples or BlockSamples
         Of the training.
     places : ndarray of int
         Columns of the samples that the network takes.
     units : Units or None
-        Of these columns; the network takes them as they were.
+        Of these columns.
     has_free_shift : bool
         Whether the code are the logits of a softmax.
     is_fitted : bool

@@ -26,22 +26,12 @@ def prior_power(n_features, n_samples):
 
 
 def feature_prior(samples, weight):
-    """Compute a factor for each feature and each group of samples.
+    """Compute a factor for each group of samples and each feature.
 
     It is a power of the F statistic of the feature, between classes or of the
-    regression on the targets: where there are far more features than samples, it is
-    the only thing that is well estimated.
-
-    Parameters
-    ----------
-    samples : Samples
-        With all features.
-    weight : ndarray of shape (n_groups, n_samples)
-
-    Returns
-    -------
-    prior : ndarray of shape (n_groups, n_features)
-        All 1 where there are as many samples as features.
+    regression on the targets: where there are far more features than samples, it is the
+    only thing that is well estimated. It is 1 where there are as many samples as
+    features. The weights have the shape (n_groups, n_samples).
     """
     n_features = samples.X.shape[1]
     n_samples = int((weight > 0).sum(axis=1).max())
@@ -57,14 +47,7 @@ def feature_prior(samples, weight):
 def variance_ratios(samples, weight):
     """Compute explained over unexplained variance, in proportion to the F statistics.
 
-    Parameters
-    ----------
-    samples : Samples
-    weight : ndarray of shape (n_groups, n_samples)
-
-    Returns
-    -------
-    ratios : ndarray of shape (n_groups, n_features)
+    Returns an array of shape (n_groups, n_features).
     """
     design = design_matrix(samples.y)
     shares = weight / weight.sum(axis=1, keepdims=True)
@@ -106,15 +89,7 @@ def design_matrix(y):
 def target_directions(design, share):
     """Return vectors d with ``sum((d @ x) ** 2)`` the variance that targets explain.
 
-    Parameters
-    ----------
-    design : ndarray of shape (n_samples, n)
-    share : ndarray of shape (n_samples,)
-        Weights with sum 1.
-
-    Returns
-    -------
-    directions : ndarray of shape (n_directions, n_samples)
+    The shares of the samples have the sum 1.
     """
     root = np.sqrt(share)[:, np.newaxis]
     centred = root * (design - share @ design)

@@ -10,7 +10,7 @@ from skproj.nn._training._l1_search import search_l1_weight
 from skproj.nn._training._network import weights_of
 from skproj.nn._training._optimizers import DEFAULT_EPS, Penalty
 from skproj.nn._training._tensors import draw_
-from skproj.nn._training._trainer import DivergedError
+from skproj.nn._training._trainer import DivergedError, KeptZeros
 
 # The first l1 weight of a search, as a share of the gradient entry whose rank is the
 # number of weights wanted, in a network with random weights. (The gradient at zero
@@ -33,18 +33,7 @@ MAX_HALVINGS = 3
 
 
 def count_nonzero(module, *, by_group):
-    """Return the number of weights or groups in each layer, and of those not zero.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    by_group : bool
-        Whether columns are counted.
-
-    Returns
-    -------
-    sizes, counts : ndarray of int of shape (n_layers,)
-    """
+    """Return the number of weights or columns in each layer, and of those not zero."""
     weights = [weight.detach() for weight in weights_of(module)]
     if by_group:
         weights = [weight.any(dim=0) for weight in weights]
@@ -54,15 +43,7 @@ def count_nonzero(module, *, by_group):
 
 @torch.no_grad()
 def keep_largest(weights, n_kept, *, by_group):
-    """Set all weights but the largest to zero.
-
-    Parameters
-    ----------
-    weights : list of tensor
-        Overwritten.
-    n_kept : int
-        How many weights to keep, or columns if `by_group`.
-    """
+    """Set all weights, or columns if `by_group`, but the largest `n_kept` to zero."""
     if by_group:
         magnitudes = [torch.linalg.vector_norm(weight, dim=0) for weight in weights]
     else:
@@ -75,17 +56,7 @@ def keep_largest(weights, n_kept, *, by_group):
 def masks_of_largest(scores, n_kept):
     """Return where the largest of all scores are, exactly `n_kept` of them.
 
-    Of equal scores the first ones are taken.
-
-    Parameters
-    ----------
-    scores : list of tensor
-    n_kept : int
-
-    Returns
-    -------
-    masks : list of tensor of bool
-        Of the shapes of the scores.
+    The masks have the shapes of the scores. Of equal scores the first ones are taken.
     """
     joined = torch.cat([score.flatten() for score in scores])
     n_removed = len(joined) - n_kept
@@ -107,30 +78,13 @@ def randomise(trainer):
         draw_(weight, "uniform_", -bound, bound, generator=trainer.generator)
 
 
-def zero_keeper(module):
-    """Return a function that sets the weights to zero that are zero now."""
-    weights = [weight.detach() for weight in weights_of(module)]
-    masks = [weight != 0 for weight in weights]
-
-    def keep_zeros():
-        for weight, mask in zip(weights, masks, strict=True):
-            weight.mul_(mask)
-
-    return keep_zeros
-
-
 @torch.no_grad()
 def remove_dead_ends(module, alphas):
     """Set the weights into units that feed nothing to zero.
 
     They have no gradient, so that the penalty alone would remove them, which takes Adam
-    many steps. They have no effect either, but would be counted.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-    alphas : sequence of float
-        The l1 weight of each layer; without one, nothing is removed from a layer.
+    many steps. They have no effect either, but would be counted. Nothing is removed
+    from a layer without an l1 weight, whose alpha is 0.
     """
     weights = weights_of(module)
     for i in range(len(weights) - 1, 0, -1):
@@ -138,45 +92,17 @@ def remove_dead_ends(module, alphas):
             weights[i - 1][~weights[i].any(dim=0)] = 0.0
 
 
-def first_alpha(gradient_sizes, n_wanted):
-    """Guess the l1 weight that leaves some weights, from gradients at random weights.
-
-    Parameters
-    ----------
-    gradient_sizes : list of tensor of shape (n,)
-        Sizes of the gradients of the weights or groups of each layer.
-    n_wanted : int
-    """
-    largest = torch.cat(gradient_sizes).sort(descending=True).values
-    guess = FIRST_ALPHA_SHARE * float(largest[min(n_wanted, len(largest)) - 1])
-    return guess if guess > 0.0 else MIN_FIRST_ALPHA
-
-
-def least_eps(gradients):
-    """Return the `eps` of Adam for a penalty, from gradients at random weights."""
-    joined = torch.cat([gradient.flatten() for gradient in gradients])
-    return max(DEFAULT_EPS, MIN_EPS_SHARE * float(joined.square().mean().sqrt()))
-
-
 class SparseTraining:
     """Base class of trainings to zeros, in stages of copies of a trainer.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        With the network to start from.
-    by_group : bool
-        Whether the columns of the weights are counted, as groups.
-
-    Attributes
-    ----------
-    trainer : Trainer
-        With the network of the last method that was called.
+    With `by_group` the columns of the weights are counted, as groups. The attribute
+    `trainer` has the network of the last method that was called.
     """
 
     def __init__(self, trainer, *, by_group=False):
         self.trainer = trainer
         self._by_group = by_group
+        self._hook = None  # on the steps of the last stage
         self._is_stopped = False  # by a callback
         self._may_be_constant = False
 
@@ -200,14 +126,14 @@ class SparseTraining:
     def _train_stage(self, start, make_hook=None):
         """Return a copy of a trainer that was trained; more slowly if it diverges.
 
-        `make_hook` returns arguments of `train_stage` for the copy.
+        `make_hook` returns a hook on the steps for the network of the copy.
         """
         for n_halvings in itertools.count():
             learning_rate = start.options.learning_rate_init / 2**n_halvings
             trainer = start.branch(learning_rate_init=learning_rate)
-            hook = {} if make_hook is None else make_hook(trainer.module)
+            self._hook = None if make_hook is None else make_hook(trainer.module)
             try:
-                self._is_stopped = trainer.train_stage(**hook)
+                self._is_stopped = trainer.train_stage(hook=self._hook)
             except DivergedError:
                 if n_halvings == MAX_HALVINGS:
                     raise
@@ -218,19 +144,9 @@ class SparseTraining:
 class L1Training(SparseTraining):
     """Dense training, training with an l1 weight from there, and debiasing.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        With the network to start from.
-    is_continued : bool
-        Whether that has the weights of an earlier fit, not random ones.
-    by_group : bool
-        Whether the columns of the weights are penalised and counted, as groups.
-
-    Attributes
-    ----------
-    alpha : float or ndarray of shape (n_layers,)
-        Its l1 weight.
+    `is_continued` says whether the network of the trainer has the weights of an earlier
+    fit, not random ones. With `by_group` the columns of the weights are penalised and
+    counted, as groups. The attribute `alpha` is the l1 weight of the present network.
     """
 
     def __init__(self, trainer, *, is_continued, by_group):
@@ -248,12 +164,7 @@ class L1Training(SparseTraining):
         self._shortfall = None
 
     def train_at(self, alpha):
-        """Train at a fixed l1 weight, from the dense network.
-
-        Parameters
-        ----------
-        alpha : float or ndarray of shape (n_layers,)
-        """
+        """Train at a fixed l1 weight, or one for each layer, from the dense network."""
         self._may_be_constant = np.isinf(alpha).any()
         self.trainer = self._train_stage(self.trainer)
         if self._is_stopped:
@@ -263,17 +174,10 @@ class L1Training(SparseTraining):
         self._record(alpha, self._count(self.trainer, np.ndim(alpha)), self.trainer)
 
     def reach(self, sparsity, *, tol, max_iter, trim):
-        """Find the l1 weight for a sparsity.
+        """Find the l1 weight for a sparsity, or one for each layer.
 
-        Parameters
-        ----------
-        sparsity : float or ndarray of shape (n_layers,)
-        tol : float
-            Of the number of nonzero weights, relative to that.
-        max_iter : int
-            How many l1 weights to try.
-        trim : bool
-            Whether to set surplus weights to zero.
+        It tries at most `max_iter` l1 weights, until the number of nonzero weights is
+        right up to `tol` of it. `trim` sets surplus weights to zero.
         """
         total, wanted = self._numbers_wanted(sparsity)
         n_axes = np.ndim(sparsity)
@@ -312,7 +216,7 @@ class L1Training(SparseTraining):
             penalty=None, eps=DEFAULT_EPS, early_stopping=self._early_stopping
         )
         self.trainer = self._train_stage(
-            start, lambda module: {"after_step": zero_keeper(module)}
+            start, lambda module: KeptZeros(weights_of(module))
         )
 
     def history(self):
@@ -326,12 +230,14 @@ class L1Training(SparseTraining):
         yield from super().warnings()
 
     def _first_alpha(self, n_wanted):
-        """Guess the l1 weight from the gradient at random weights."""
+        """Guess the l1 weight that leaves some weights, from the first gradients."""
         if self._by_group:
             sizes = [torch.linalg.vector_norm(g, dim=0) for g in self._first_gradients]
         else:
             sizes = [gradient.abs().flatten() for gradient in self._first_gradients]
-        return first_alpha(sizes, n_wanted)
+        largest = torch.cat(sizes).sort(descending=True).values
+        guess = FIRST_ALPHA_SHARE * float(largest[min(n_wanted, len(largest)) - 1])
+        return guess if guess > 0.0 else MIN_FIRST_ALPHA
 
     def _train_at(self, alpha):
         """Return a trainer that was trained with an l1 weight from the dense network.
@@ -340,11 +246,9 @@ class L1Training(SparseTraining):
         """
         n_layers = len(weights_of(self.trainer.module))
         penalty = Penalty(tuple(np.broadcast_to(alpha, n_layers)), self._by_group)
-        start = self.trainer.branch(
-            penalty=penalty,
-            eps=least_eps(self._first_gradients),
-            early_stopping=False,
-        )
+        joined = torch.cat([gradient.flatten() for gradient in self._first_gradients])
+        eps = max(DEFAULT_EPS, MIN_EPS_SHARE * float(joined.square().mean().sqrt()))
+        start = self.trainer.branch(penalty=penalty, eps=eps, early_stopping=False)
         trainer = self._train_stage(start)
         if not self._by_group:
             remove_dead_ends(trainer.module, penalty.alphas)

@@ -24,25 +24,13 @@ ACTIVATIONS = {
 
 
 def make_mlp(sizes, activation, *, dtype, generator):
-    """Build a multilayer perceptron whose weights come from `generator`.
+    """Build a multilayer perceptron on the CPU whose weights come from `generator`.
 
     Weights and biases are uniform on ``(-1 / sqrt(fan_in), 1 / sqrt(fan_in))``, the
-    default of `torch.nn.Linear`.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths of all layers, input and output included.
-    activation : str
-        A key of `ACTIVATIONS`, applied after every layer but the last.
-    dtype : torch.dtype
-    generator : torch.Generator
-        On the CPU, so that initial weights do not depend on the device.
-
-    Returns
-    -------
-    module : torch.nn.Sequential
-        On the CPU.
+    default of `torch.nn.Linear`. The sizes are the widths of all layers, input and
+    output included. The activation, a key of `ACTIVATIONS`, is applied after every
+    layer but the last. The generator is one of the CPU, so that initial weights do not
+    depend on the device.
     """
     layers = []
     for n_in, n_out in itertools.pairwise(sizes):
@@ -56,18 +44,7 @@ def make_mlp(sizes, activation, *, dtype, generator):
 
 
 def mlp_from_layers(layers, activation):
-    """Build a multilayer perceptron with given weights, which are copied.
-
-    Parameters
-    ----------
-    layers : list of tuple of tensor
-        Weights of shape (n_outputs, n_inputs) and biases.
-    activation : str
-
-    Returns
-    -------
-    module : torch.nn.Sequential
-    """
+    """Build a perceptron with copies of the weights and biases of some layers."""
     modules = []
     for weight, bias in layers:
         modules += [linear_layer(weight, bias), ACTIVATIONS[activation]()]
@@ -98,11 +75,7 @@ SPARSE_DENSITY = 0.03
 class SparseLinear(torch.nn.Module):
     """A linear layer with few nonzero weights, for prediction on the CPU.
 
-    Parameters
-    ----------
-    matrix : csr_array of shape (n_outputs, n_inputs)
-        The weights.
-    bias : tensor of shape (n_outputs,)
+    The weights are a CSR matrix of shape (n_outputs, n_inputs).
     """
 
     def __init__(self, matrix, bias):
@@ -122,17 +95,7 @@ def compress(layers):
 
     Units and inputs that nothing depends on are left out, and constant units become a
     part of the biases. On the CPU, layers that are sparse all the same multiply as
-    sparse matrices.
-
-    Parameters
-    ----------
-    layers : torch.nn.Sequential
-
-    Returns
-    -------
-    smaller : torch.nn.Sequential
-    inputs : ndarray of int of shape (n_kept,)
-        The inputs that it takes.
+    sparse matrices. Returns the network and the indices of the inputs that it takes.
     """
     linear, activations = layers[::2], layers[1::2]
     weights = [layer.weight.detach() for layer in linear]
@@ -178,12 +141,7 @@ class Autoencoder(torch.nn.Module):
         return latent, self.decoder(latent)
 
     def keep_features(self, kept):
-        """Remove all features but some from the input and the output.
-
-        Parameters
-        ----------
-        kept : ndarray of int
-        """
+        """Remove all features but some from the input and the output."""
         first, last = self.encoder[0], self.decoder[-1]
         kept = torch.from_numpy(kept).to(first.weight.device)
         first.weight = torch.nn.Parameter(first.weight.detach()[:, kept])
@@ -195,11 +153,7 @@ class Autoencoder(torch.nn.Module):
     def put_features(self, small, places):
         """Take the weights of a network with less features; the other columns are 0.
 
-        Parameters
-        ----------
-        small : Autoencoder
-        places : ndarray of int
-            Where its features are among those of this network.
+        `places` says where its features are among those of this network.
         """
         weights = small.state_dict()
         first, last = "encoder.0.weight", f"decoder.{len(self.decoder) - 1}"

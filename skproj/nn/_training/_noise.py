@@ -24,13 +24,8 @@ class NoiseSource:
     def add_(self, X, scale, generator):
         """Add noise of a standard deviation in place.
 
-        Parameters
-        ----------
-        X : tensor of shape (n_samples, n_features) or (n_groups, n_samples, n_features)
-            The groups get the same noise. `SparseRows` get it in the layer that
-            multiplies them, see `HiddenNoise`.
-        scale : float
-        generator : torch.Generator
+        Groups of samples, along the first of three axes, get the same noise.
+        `SparseRows` get it in the layer that multiplies them, see `HiddenNoise`.
         """
         if isinstance(X, SparseRows):
             X.noise = self, scale, generator
@@ -120,10 +115,7 @@ class HiddenNoise:
     def add_gradient_(self, gradient, dZ):
         """Add what the noise is to the gradient of the weights.
 
-        Parameters
-        ----------
-        gradient : tensor of shape (n_units, n_features)
-        dZ : tensor of shape (n_units, n_samples)
+        The shapes are (n_units, n_features) and, of dZ, (n_units, n_samples).
         """
         noise, signs = self._source.columns(gradient.T, self._generator)
         lengths = signs * torch.linalg.vector_norm(dZ, dim=1)

@@ -32,19 +32,7 @@ ACTIVATION_GRADIENTS = {
 
 
 def forward(layers, X):
-    """Apply the layers of `make_mlp`.
-
-    Parameters
-    ----------
-    layers : torch.nn.Sequential
-    X : tensor of shape (n_samples, n_inputs)
-
-    Returns
-    -------
-    output : tensor of shape (n_samples, n_outputs)
-    inputs : list of tensor
-        The input of each layer, for `backward`.
-    """
+    """Apply the layers of `make_mlp`; return the output, and the input of each."""
     inputs = []
     for layer in layers:
         inputs.append(X)
@@ -53,21 +41,10 @@ def forward(layers, X):
 
 
 def backward(layers, output, inputs, gradient, *, of_input):
-    """Set the gradients of the parameters of the layers.
+    """Set the gradients of the parameters of the layers, from that of the output.
 
-    Parameters
-    ----------
-    layers : torch.nn.Sequential
-    output, inputs : tensor, list of tensor
-        Of `forward`.
-    gradient : tensor of shape (n_samples, n_outputs)
-        Of the objective, with respect to the output.
-    of_input : bool
-        Whether the gradient of the input is needed.
-
-    Returns
-    -------
-    gradient : tensor of shape (n_samples, n_inputs) or None
+    `output` and `inputs` are those of `forward`. Returns the gradient of the input, if
+    it is needed, of which `of_input` tells.
     """
     for layer, X in zip(reversed(layers), reversed(inputs), strict=True):
         if type(layer) in ACTIVATION_GRADIENTS:
@@ -148,13 +125,9 @@ def proportional_hazards(output, target):
 
 
 def by_autograd(loss):
-    """Return a loss of this form for a function of tensors.
+    """Return a loss of this form for a function ``loss(output, target)`` of tensors.
 
-    Parameters
-    ----------
-    loss : callable
-        ``loss(output, target)`` returns a tensor of shape (n_samples,), for an output
-        of shape (n_samples, n_outputs).
+    It returns a tensor of shape (n_samples,), for outputs (n_samples, n_outputs).
     """
 
     def with_gradient(output, target):
@@ -179,51 +152,23 @@ REGRESSION_LOSSES = {"squared_error": squared_error, "huber": huber}
 PREDICTION_LOSSES = {**REGRESSION_LOSSES, "cox": proportional_hazards}
 
 
-@dataclass(frozen=True)
-class PredictionObjective:
-    """Loss of the output of a perceptron.
-
-    Attributes
-    ----------
-    loss : callable
-        ``loss(output, target)`` returns the loss of each sample, and the gradient with
-        respect to the output.
-    """
-
-    loss: Callable
-    reads_clean_samples = False
-
-    def losses(self, module, X, y):
-        """Return the loss of each sample."""
-        losses, _ = self.loss(module(X), y)
-        return losses
-
-    def backward(self, module, X_seen, X, y, weight):
-        """Set the gradients of mean(w l(z)), as `AutoencoderObjective` does."""
-        output, inputs = forward(module, X_seen)
-        losses, gradient = self.loss(output, y)
-        gradient = gradient * (weight.unsqueeze(-1) / weight.shape[-1])  # dz = w l' / n
-        backward(module, output, inputs, gradient, of_input=False)
-        return losses * weight
+def encoder_of(module):
+    """Return the part of a network that predicts."""
+    return module if isinstance(module, torch.nn.Sequential) else module.encoder
 
 
 @dataclass(frozen=True)
-class AutoencoderObjective:
-    """Loss of the latent code as a prediction, and of the reconstruction.
+class Objective:
+    """Loss of the prediction of a network, and of its reconstruction if it has one.
 
-    Attributes
-    ----------
-    prediction, reconstruction : callable
-        ``loss(output, target)`` returns the loss of each sample, and the gradient with
-        respect to the output.
-    reconstruction_weight : float
-        The loss of the reconstruction is averaged over the features and multiplied
-        with this. With 0 the decoder is left alone.
+    A loss returns that of each sample, and the gradient with respect to the output.
+    That of the reconstruction is averaged over the features and multiplied with
+    `reconstruction_weight`. With 0 the decoder is left alone.
     """
 
     prediction: Callable
-    reconstruction: Callable
-    reconstruction_weight: float
+    reconstruction: Callable = huber
+    reconstruction_weight: float = 0.0
 
     @property
     def reads_clean_samples(self):
@@ -232,7 +177,7 @@ class AutoencoderObjective:
 
     def losses(self, module, X, y):
         """Return the loss of each sample, without noise."""
-        latent = module.encoder(X)
+        latent = encoder_of(module)(X)
         losses, _ = self.prediction(latent, y)
         if self._reconstructs(X):
             output = module.decoder(latent)
@@ -241,27 +186,15 @@ class AutoencoderObjective:
         return losses
 
     def backward(self, module, X_seen, X, y, weight):
-        """Set the gradients of the weighted mean of the losses.
+        """Set the gradients of the weighted mean of the losses; return the losses.
 
-        With z the latent code of the noisy sample, x^ the reconstruction from z, r the
+        With z the prediction for the noisy sample, x^ the reconstruction from z, r the
         `reconstruction_weight` and d the number of features, the objective is
-        mean(w (l(z, y) + r / d m(x^, x))).
-
-        Parameters
-        ----------
-        module : Autoencoder
-        X_seen, X : tensor of shape (n_samples, n_features)
-            With noise for the encoder, without for the reconstruction.
-        y : tensor
-        weight : tensor of shape (n_samples,)
-
-        Returns
-        -------
-        losses : tensor of shape (n_samples,)
-            With the weights.
+        mean(w (l(z, y) + r / d m(x^, x))). The encoder gets `X_seen`, with noise.
         """
+        encoder = encoder_of(module)
         scale = weight.unsqueeze(-1) / weight.shape[-1]  # w / n
-        latent, inputs = forward(module.encoder, X_seen)
+        latent, inputs = forward(encoder, X_seen)
         losses, gradient = self.prediction(latent, y)
         gradient = gradient * scale  # dz = w l' / n
         if self._reconstructs(X):
@@ -276,7 +209,7 @@ class AutoencoderObjective:
                 more_gradient * (share * scale),  # dx^ = r / d w m' / n
                 of_input=True,
             )
-        backward(module.encoder, latent, inputs, gradient, of_input=False)
+        backward(encoder, latent, inputs, gradient, of_input=False)
         return losses * weight
 
     def _reconstructs(self, X):

@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from skproj.nn.optim._proximal import (
-    adam_step_,
-    proximal_step_,
-    shape_of_groups,
-)
+from skproj.nn.optim._proximal import adam_step_, proximal_step_, shape_of_groups
 
 DEFAULT_EPS = 1e-8
 
@@ -20,12 +16,8 @@ DEFAULT_EPS = 1e-8
 class Penalty:
     """The l1 norm of the weights of each layer, or the sum of norms of its columns.
 
-    Attributes
-    ----------
-    alphas : sequence of float
-        Factor of the norm of each layer; infinity keeps a layer at zero.
-    by_group : bool
-        Whether the columns of a matrix are groups: the weights of one unit or feature.
+    There is a factor of the norm of each layer; infinity keeps a layer at zero. With
+    `by_group` the columns of a matrix are groups: the weights of one unit or feature.
     """
 
     alphas: tuple
@@ -38,16 +30,8 @@ class Penalty:
     def violations(self, weights, gradients):
         """Measure how far the weights are from their conditions of optimality.
 
-        Parameters
-        ----------
-        weights, gradients : list of tensor of shape (n_outputs, n_inputs)
-            Of each layer.
-
-        Returns
-        -------
-        violations : tensor of shape (n,)
-            For each weight or group the distance between minus the gradient and the
-            subdifferential of the penalty.
+        For each weight or group of the layers it is the distance between minus the
+        gradient and the subdifferential of the penalty.
         """
         return torch.cat(
             [
@@ -73,12 +57,8 @@ class Penalty:
     def proximal_step_(self, parameters, step_size):
         """Take the proximal step of all layers.
 
-        Parameters
-        ----------
-        parameters : iterable of torch.nn.Parameter
-            Of the network; the matrices among them are penalised, in their order.
-        step_size : callable
-            Returns the step size of a parameter, a float or tensor.
+        The matrices among the parameters are penalised, in their order; `step_size`
+        returns that of a parameter, a float or tensor.
         """
         norm = "l12" if self.by_group else "l1"
         weights = (parameter for parameter in parameters if parameter.ndim == 2)
@@ -90,16 +70,9 @@ class Penalty:
 class _Solver:
     """Base class: parameters, and settings that may change from step to step.
 
-    Parameters
-    ----------
-    parameters : iterable of torch.nn.Parameter
-    learning_rate, weight_decay : float
-    penalty : Penalty or None
-        Each step ends with its proximal step.
-    eps : float
-        Of Adam: added to the root of the second moment.
-
-    The attribute named by `memory` is what steps leave for later ones.
+    Each step ends with the proximal step of the penalty. `eps` is added to the root of
+    the second moment of Adam. The attribute named by `memory` is what steps leave for
+    later ones.
     """
 
     def __init__(

@@ -54,12 +54,7 @@ class Samples:
     def batches(self, n_rows, generator=None):
         """Yield features, targets and weights of all samples, some at a time.
 
-        Parameters
-        ----------
-        n_rows : int
-            The last samples may be fewer.
-        generator : torch.Generator, default=None
-            Draws a random order of the samples; None for the given one.
+        The last ones may be fewer than `n_rows`. A generator draws a random order.
         """
         order = order_of(len(self), generator, self.weight.device)
         return map(self.batch, order.split(n_rows))
@@ -79,12 +74,7 @@ class Samples:
         return X, self.y[index], self.weight[index]
 
     def keep_columns(self, kept):
-        """Return the same samples with some of the features only.
-
-        Parameters
-        ----------
-        kept : ndarray of int of shape (n_kept,)
-        """
+        """Return the same samples with some of the features only."""
         everything = torch.arange(len(self), device=self.rows.device)
         if not sparse.issparse(self.X):
             columns = torch.from_numpy(kept).to(self.X.device)
@@ -123,13 +113,7 @@ class TrainingData:
     units: Units | None = None
 
     def keep_columns(self, kept):
-        """Return the same samples with some of the features only.
-
-        Parameters
-        ----------
-        kept : ndarray of int of shape (n_kept,)
-            Positions among the present columns.
-        """
+        """Return the same samples with some of the present columns only."""
         smaller = self._of_parts(lambda part: part.keep_columns(kept))
         return replace(smaller, columns=self.columns[kept])
 

@@ -3,25 +3,20 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 
-from skproj.nn._training._column_projection import ColumnProjection
 from skproj.nn._training._network import first_layer
+from skproj.nn._training._trainer import KeptZeros
 
 
 @dataclass(frozen=True)
 class SparsityTarget:
-    """Last projection of a schedule.
+    """Last projection of a schedule: an `eta`, or the number of features to keep at
+    most.
 
-    Attributes
-    ----------
-    eta : float or None
-        Of the projection; None if it follows from `n_features`.
-    n_features : int or None
-        The number of features to keep at most.
+    Without an `eta` it follows from `n_features`.
     """
 
     eta: float | None = None
@@ -44,14 +39,8 @@ class SparsityTarget:
 class SparseResult:
     """Sparse network of a schedule, valid until the schedule goes on.
 
-    Attributes
-    ----------
-    trainer : Trainer
-        With the kept features only.
-    eta : float
-        Of the last projection.
-    importances : ndarray of shape (n_kept,)
-        Norms of the kept columns after the last projection.
+    The trainer has the kept features only; `eta` is that of the last projection, and
+    the importances are the norms of the kept columns after it.
     """
 
     trainer: object
@@ -63,14 +52,9 @@ class SparseResult:
 class StageResults:
     """Sparse networks of each group after a stage.
 
-    Attributes
-    ----------
-    of_groups : list of SparseResult
-    refine : callable
-        ``refine(input_noise)`` returns such a list after one more stage, with this
-        noise. It stays valid when the schedule goes on.
-    stopped : bool
-        Whether a callback wants the fit to end with this stage.
+    ``refine(input_noise)`` returns such a list after one more stage, with this noise.
+    It stays valid when the schedule goes on. `stopped` tells whether a callback wants
+    the fit to end with this stage.
     """
 
     of_groups: list
@@ -78,24 +62,16 @@ class StageResults:
     stopped: bool = False
 
 
-@dataclass(frozen=True)
-class ProjectedTraining:
-    """Training of one network with one projection: "single", or "double" descent [1]_.
+def train_and_project(trainer, target, projection, schedule):
+    """Train one network with one projection: "single", or "double" descent [1]_.
 
     1. Train the network of all features for one stage.
     2. Project its first layer, and drop the features whose columns are zero.
     3. "double": train the others for one more stage, with less noise on the input, and
-       with the zeros inside their columns held fixed.
+       with the zeros inside their columns held fixed; on request of the schedule from
+       their initial weights.
 
-    Attributes
-    ----------
-    projection : ColumnProjection
-    trains_again : bool
-        Whether there is a step 3.
-    rewinds : bool
-        Whether step 3 starts from the initial weights.
-    final_noise : float
-        Noise on the input in step 3, where step 1 has more.
+    The trainer is changed in place. Returns a `SparseResult`.
 
     References
     ----------
@@ -103,29 +79,20 @@ class ProjectedTraining:
        projection; application to the sparsification of auto-encoders neural
        networks", arXiv:2407.16293.
     """
-
-    projection: ColumnProjection
-    trains_again: bool
-    rewinds: bool
-    final_noise: float
-
-    def run(self, trainer, target):
-        """Train in place until the target; return a `SparseResult`."""
-        initial, columns = copy.deepcopy(trainer.module), trainer.data.columns
-        stop = trainer.train_stage()
-        eta, norms = project_to_target(trainer, self.projection, target)
-        norms = drop_columns(trainer, self.projection, norms, target.n_features)
-        if self.trains_again and not stop:
-            weight = first_layer(trainer.module)
-            keep_zeros = partial(weight.masked_fill_, weight == 0, 0.0)
-            if self.rewinds:
-                initial.keep_features(np.searchsorted(columns, trainer.data.columns))
-                trainer.module.load_state_dict(initial.state_dict())
-                keep_zeros()
-            noise = min(self.final_noise, trainer.options.input_noise)
-            trainer.options = replace(trainer.options, input_noise=noise)
-            trainer.train_stage(after_step=keep_zeros)
-        return SparseResult(trainer, eta, norms)
+    initial, columns = copy.deepcopy(trainer.module), trainer.data.columns
+    stop = trainer.train_stage()
+    eta, norms = project_to_target(trainer, projection, target)
+    norms = drop_columns(trainer, projection, norms, target.n_features)
+    if schedule.kind == "double" and not stop:
+        hook = KeptZeros([first_layer(trainer.module)])
+        if schedule.rewind:
+            initial.keep_features(np.searchsorted(columns, trainer.data.columns))
+            trainer.module.load_state_dict(initial.state_dict())
+            hook.after_step()
+        noise = min(schedule.final_noise, trainer.options.input_noise)
+        trainer.options = replace(trainer.options, input_noise=noise)
+        trainer.train_stage(hook=hook)
+    return SparseResult(trainer, eta, norms)
 
 
 def project_to_target(trainer, projection, target):
@@ -139,20 +106,9 @@ def project_to_target(trainer, projection, target):
 
 
 def drop_columns(trainer, projection, norms, at_most=None):
-    """Drop the columns that were projected to zero; return the norms of others.
+    """Drop the columns that were projected to zero; return the norms of the others.
 
-    Parameters
-    ----------
-    trainer : Trainer
-    projection : ColumnProjection
-    norms : ndarray of shape (n_columns,)
-        After the projection.
-    at_most : int, default=None
-        Drop the smallest of more columns than this as well: they are tied.
-
-    Returns
-    -------
-    importances : ndarray of shape (n_kept,)
+    The smallest of more columns than `at_most` are dropped as well: they are tied.
     """
     kept = projection.of(trainer.data.columns).groups.kept(norms, at_most)
     trainer.keep_columns(kept)

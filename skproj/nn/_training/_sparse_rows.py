@@ -23,16 +23,10 @@ class SparseRows:
 
     PyTorch leaves products with objects that it does not know to these.
 
-    Parameters
-    ----------
-    matrix : CSR matrix of shape (n_samples, n_features)
-    parts : list of tuple of ndarray
-        For each group of networks, the columns that it sees and their factors, of the
-        dtype of the matrix, and None or what is subtracted from the products with
-        these, of shape (width,).
-    width : int
-        Number of weights of a unit. Of groups with fewer columns the last ones are not
-        used.
+    The parts are for each group of networks the columns that it sees and their factors,
+    of the dtype of the CSR matrix, and None or what is subtracted from the products
+    with these, of shape (width,). The width is the number of weights of a unit. Of
+    groups with fewer columns the last ones are not used.
     """
 
     # Scale and generator of `HiddenNoise`.

@@ -28,14 +28,8 @@ def n_networks_for(hidden_sizes):
 class StackedLinear(torch.nn.Module):
     """Linear layers side by side.
 
-    Parameters
-    ----------
-    n_groups, n_networks : int
-        The groups start with the same weights, uniform on ``(-1 / sqrt(n_in), 1 /
-        sqrt(n_in))``, the networks of a group with different ones.
-    n_in, n_out : int
-    dtype : torch.dtype
-    generator : torch.Generator
+    The groups start with the same weights, uniform on ``(-1 / sqrt(n_in), 1 /
+    sqrt(n_in))``, the networks of a group with different ones.
     """
 
     def __init__(self, n_groups, n_networks, n_in, n_out, *, dtype, generator):
@@ -74,15 +68,8 @@ class SplitNetworks(torch.nn.Module):
 class NetworkStack(torch.nn.Module):
     """Encoders side by side; `merged` returns the mean of a group.
 
-    Parameters
-    ----------
-    n_groups, n_networks : int
-    sizes : sequence of int
-        Widths of the layers of the encoder, of all networks of a group together: the
-        inputs, the hidden units, and the outputs.
-    activation : str
-    dtype : torch.dtype
-    generator : torch.Generator
+    The sizes are the widths of the layers of all networks of a group together: the
+    inputs, the hidden units, and the outputs.
     """
 
     def __init__(self, n_groups, n_networks, sizes, activation, *, dtype, generator):
@@ -99,14 +86,9 @@ class NetworkStack(torch.nn.Module):
 
     @torch.no_grad()
     def merged(self, group):
-        """Return the mean of the networks of a group, as one network.
+        """Return the layers of the mean of the networks of a group, as one network.
 
         Its hidden units are those of all of them, its outputs are means.
-
-        Returns
-        -------
-        encoder : list of tuple of tensor
-            Weights of shape (n_outputs, n_inputs) and biases of the layers.
         """
         layers = [
             (
@@ -127,27 +109,20 @@ class NetworkStack(torch.nn.Module):
 def merge_layers(layers):
     """Put networks side by side into one, whose output is the mean of theirs.
 
-    Parameters
-    ----------
-    layers : list of tuple of tensor
-        Weights of shape (n_networks, n_outputs, n_inputs), biases of shape
-        (n_networks, n_outputs). The first layers have the same inputs.
-
-    Returns
-    -------
-    merged : list of tuple of tensor
-        Weights of shape (n_outputs, n_inputs) and biases of the layers.
+    A layer is a pair of the weights, of shape (n_outputs, n_inputs), and the biases of
+    all networks. The first layers have the same inputs. Returns weights and biases.
     """
     merged = []
-    for i, (weight, bias) in enumerate(layers):
-        is_first, is_last = i == 0, i == len(layers) - 1
-        if is_first and is_last:
-            merged.append((weight.mean(dim=0), bias.mean(dim=0)))
-        elif is_first:
-            merged.append((weight.flatten(0, 1), bias.flatten()))
-        elif is_last:
-            side_by_side = torch.cat(list(weight / len(weight)), dim=1)
-            merged.append((side_by_side, bias.mean(dim=0)))
+    for i, (weights, biases) in enumerate(layers):
+        weights, biases, n = tuple(weights), tuple(biases), len(weights)
+        if i < len(layers) - 1:
+            weight = torch.cat(weights) if i == 0 else torch.block_diag(*weights)
+            bias = torch.cat(biases)
         else:
-            merged.append((torch.block_diag(*weight), bias.flatten()))
+            bias = torch.stack(biases).mean(dim=0)
+            if i == 0:
+                weight = torch.stack(weights).mean(dim=0)
+            else:
+                weight = torch.cat([weight / n for weight in weights], dim=1)
+        merged.append((weight, bias))
     return merged

@@ -4,6 +4,8 @@ The way back is exact to the bit. A saved estimator holds nothing else: it can b
 without running code of the file, and on a machine without the device of the training.
 """
 
+from dataclasses import dataclass
+
 import torch
 from scipy.sparse import csr_array
 
@@ -13,9 +15,55 @@ from skproj.nn._training._network import (
     SparseLinear,
     linear_layer,
 )
-from skproj.nn._training._optimizers import SOLVERS
+from skproj.nn._training._optimizers import SGD, SOLVERS, Adam
+from skproj.nn._training._tensors import resolve_device
 
 ACTIVATION_NAMES = {layer: name for name, layer in ACTIVATIONS.items()}
+
+
+@dataclass
+class PartialFitState:
+    """Network of all features and optimizer, from one `partial_fit` to the next."""
+
+    module: torch.nn.Module
+    generator: torch.Generator
+    settings: tuple  # of the layers; they cannot change
+    optimizer: Adam | SGD | None = None  # None before the first part
+    # Whether a part is being learned, or could not be learned to its end.
+    is_learning: bool = False
+
+    def to_arrays(self):
+        """Return all that is needed to go on elsewhere."""
+        optimizer = self.optimizer
+        return {
+            "module": network_to_arrays(self.module),
+            "generator": self.generator.get_state().numpy(),
+            "device": str(self.generator.device),
+            "settings": self.settings,
+            "optimizer": None if optimizer is None else optimizer_to_arrays(optimizer),
+            "is_learning": self.is_learning,
+        }
+
+    @classmethod
+    def from_arrays(cls, state):
+        """Undo `to_arrays`; None where the device is missing."""
+        try:
+            device = resolve_device(state["device"])
+        except ValueError:
+            return None
+        module = network_from_arrays(state["module"]).to(device)
+        generator = torch.Generator(device)
+        generator.set_state(torch.from_numpy(state["generator"].copy()))
+        optimizer = state["optimizer"]
+        if optimizer is not None:
+            optimizer = optimizer_from_arrays(optimizer, module.parameters(), device)
+        return cls(
+            module=module,
+            generator=generator,
+            settings=state["settings"],
+            optimizer=optimizer,
+            is_learning=state["is_learning"],
+        )
 
 
 def to_arrays(value):
@@ -34,19 +82,11 @@ def to_tensors(value, device="cpu"):
 
 
 def network_to_arrays(module):
-    """Describe a network.
+    """Describe a perceptron of `make_mlp` or `compress`, or an autoencoder.
 
-    Parameters
-    ----------
-    module : Autoencoder or torch.nn.Sequential
-        A perceptron of `make_mlp` or `compress`, or two of them.
-
-    Returns
-    -------
-    description : dict or list
-        For an autoencoder a dict of two descriptions; for a perceptron a dict of its
-        weights (or nonzero weights, their places and the shape) and biases for each
-        linear layer, and a name for each activation.
+    For an autoencoder it is a dict of two descriptions; for a perceptron a list with a
+    dict of weights (or nonzero weights, their places and the shape) and biases for each
+    linear layer, and a name for each activation.
     """
     if isinstance(module, Autoencoder):
         return {name: network_to_arrays(part) for name, part in module.named_children()}
@@ -113,15 +153,3 @@ def _check_memory(parameter, tensors):
     for tensor in tensors[:2] if isinstance(tensors, tuple) else [tensors]:
         if tensor is not None and tensor.shape != parameter.shape:
             raise ValueError("the memory of the solver does not suit the weights.")
-
-
-def generator_to_array(generator):
-    """Return the state of a random number generator."""
-    return generator.get_state().numpy()
-
-
-def generator_from_array(state, device):
-    """Undo `generator_to_array`, on a device of the same type."""
-    generator = torch.Generator(device)
-    generator.set_state(torch.from_numpy(state.copy()))
-    return generator

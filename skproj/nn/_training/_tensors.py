@@ -31,10 +31,7 @@ def torch_threads(n_threads):
 def resolve_device(device):
     """Turn ``"auto"`` or a device name into a usable `torch.device`.
 
-    Raises
-    ------
-    ValueError
-        If the device is unknown or not there.
+    A ValueError is raised if the device is unknown or not there.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

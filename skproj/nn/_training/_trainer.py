@@ -14,7 +14,7 @@ from sklearn.callback import CallbackContext
 
 from skproj.nn._training._network import weights_of
 from skproj.nn._training._noise import NoiseSource
-from skproj.nn._training._objectives import AutoencoderObjective, PredictionObjective
+from skproj.nn._training._objectives import Objective
 from skproj.nn._training._optimizers import DEFAULT_EPS, SOLVERS, Penalty
 from skproj.nn._training._samples import TrainingData, prediction_rows
 from skproj.nn._training._tensors import copy_generator
@@ -153,16 +153,9 @@ class TrainingHistory:
 class FitCallbacks:
     """Callbacks of a fit, and the arguments of their hooks.
 
-    Attributes
-    ----------
-    context : CallbackContext
-        Of the fit.
-    arguments : dict
-        Arguments of the hooks that do not change during the fit.
-    fitted_state : callable
-        ``fitted_state(trainer)`` returns the fitted attributes of its network.
-    may_stop : bool
-        Whether callbacks can end a stage or the fit.
+    The `arguments` do not change during the fit; ``fitted_state(trainer)`` returns the
+    fitted attributes of a network. `may_stop` tells whether callbacks can end a stage
+    or the fit.
     """
 
     context: CallbackContext
@@ -189,12 +182,7 @@ class FitCallbacks:
 class EarlyStopping:
     """Keep the best weights; stop when `n_iter_no_change` epochs brought no progress.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-    tol : float
-        A score must rise by more than this to count as progress.
-    n_iter_no_change : int
+    A score must rise by more than `tol` to count as progress.
     """
 
     def __init__(self, module, *, tol, n_iter_no_change):
@@ -219,27 +207,35 @@ class EarlyStopping:
             self.module.load_state_dict(self._best_state)
 
 
+class KeptZeros:
+    """Hook on the steps of a stage: weights that are zero now stay zero."""
+
+    is_settled = True
+
+    def __init__(self, weights):
+        self._weights = [weight.detach() for weight in weights]
+        self._zeros = [weight == 0 for weight in self._weights]
+
+    def before_step(self):
+        """Do nothing."""
+
+    def after_step(self):
+        """Set the weights to zero again."""
+        for weight, zeros in zip(self._weights, self._zeros, strict=True):
+            weight.masked_fill_(zeros, 0.0)
+
+
 @dataclass
 class Trainer:
     """A network in training, from one stage of a fit to the next.
 
-    Attributes
-    ----------
-    module : torch.nn.Module
-        Trained in place. ``module.keep_features(kept)`` makes it smaller.
-    objective : AutoencoderObjective or PredictionObjective
-    data : TrainingData
-    options : TrainingOptions
-    generator : torch.Generator
-        On the device of the data; shuffles and draws noise.
-    callbacks : FitCallbacks or None
-        Needed for stages, not for single epochs.
-    history : TrainingHistory
-    noise : NoiseSource
+    The module is trained in place; ``module.keep_features(kept)`` makes it smaller. The
+    generator, on the device of the data, shuffles and draws noise. Callbacks are needed
+    for stages, not for single epochs.
     """
 
     module: torch.nn.Module
-    objective: AutoencoderObjective | PredictionObjective
+    objective: Objective
     data: TrainingData
     options: TrainingOptions
     generator: torch.Generator
@@ -250,10 +246,7 @@ class Trainer:
     def branch(self, **options):
         """Return a copy that trains on independently, with the same random numbers.
 
-        Parameters
-        ----------
-        **options
-            Fields of `TrainingOptions` in which the copy differs.
+        The options are fields of `TrainingOptions` in which the copy differs.
         """
         return replace(
             self,
@@ -264,37 +257,18 @@ class Trainer:
         )
 
     def keep_columns(self, kept):
-        """Go on with some of the features only.
-
-        Parameters
-        ----------
-        kept : ndarray of int of shape (n_kept,)
-            Positions among the present columns.
-        """
+        """Go on with some of the present columns only."""
         if len(kept) < len(self.data.columns):
             self.module.keep_features(kept)
             self.data = self.data.keep_columns(kept)
 
-    def train_stage(self, *, after_step=None, removal=None):
+    def train_stage(self, *, hook=None):
         """Train for at most `max_epochs` epochs with a fresh optimizer.
 
-        Parameters
-        ----------
-        after_step : callable, default=None
-            Called without arguments after every optimizer step: a projection, a mask.
-        removal : PerceptronRemoval, default=None
-            Makes zeros at every step. The stage does not stop early before these are
-            settled.
-
-        Returns
-        -------
-        stop : bool
-            Whether a callback wants the fit to end with this stage.
-
-        Raises
-        ------
-        DivergedError
-            If the training diverges.
+        The hook, a `KeptZeros` or `PerceptronRemoval`, is called before and after every
+        optimizer step. The stage does not stop early before its zeros are settled.
+        Returns whether a callback wants the fit to end with this stage; raises a
+        DivergedError if the training diverges.
         """
         options, history, callbacks = self.options, self.history, self.callbacks
         stage = callbacks.context.subcontext(
@@ -311,11 +285,11 @@ class Trainer:
             options.anneal(optimizer, i)
             epoch = stage.subcontext(task_name="epoch")
             callbacks.begin(epoch, self)
-            self.train_epoch(optimizer, after_step=after_step, removal=removal)
+            self.train_epoch(optimizer, hook=hook)
             stop = False
             if stopping is not None:
                 history.validation_scores.append(-self.mean_loss(self.data.validation))
-                if removal is None or removal.masks is not None:
+                if hook is None or hook.is_settled:
                     stop = stopping.update(history.validation_scores[-1])
             if options.verbose:
                 self._print_epoch()
@@ -328,13 +302,10 @@ class Trainer:
         return callbacks.end(stage, self)
 
     @torch.no_grad()
-    def train_epoch(self, optimizer, *, after_step=None, removal=None):
+    def train_epoch(self, optimizer, *, hook=None):
         """Take a step for each batch of the shuffled samples.
 
-        Raises
-        ------
-        DivergedError
-            If the loss or a weight becomes infinite.
+        A DivergedError is raised if the loss or a weight becomes infinite.
         """
         if not self.module.training:
             self.module.train()
@@ -342,13 +313,11 @@ class Trainer:
         total = train.weight.new_zeros(())
         for X_seen, X, y, weight in self._shuffled_batches():
             losses = self.objective.backward(self.module, X_seen, X, y, weight)
-            if removal is not None:
-                removal.before_step()
+            if hook is not None:
+                hook.before_step()
             optimizer.step()
-            if removal is not None:
-                removal.after_step()
-            if after_step is not None:
-                after_step()
+            if hook is not None:
+                hook.after_step()
             total += losses.sum(dim=-1).mean()  # over networks side by side
         optimizer.zero_grad()  # copies of the network need no gradients
         loss = float(total) / len(train)
@@ -397,14 +366,10 @@ class Trainer:
 
     @torch.no_grad()
     def loss_and_gradients(self):
-        """Return the mean loss of the training data, and its gradients.
+        """Return the mean loss of the training data, without the penalty, and its
+        gradients.
 
-        Returns
-        -------
-        loss : float
-            Without the penalty.
-        gradients : list of tensor
-            Of the matrices of weights, in their order.
+        These are of the matrices of weights, in their order.
         """
         train = self.data.train
         weights = weights_of(self.module)

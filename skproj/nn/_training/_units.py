@@ -7,11 +7,7 @@ import numpy as np
 import torch
 
 from skproj.blocks import RowBlocks
-from skproj.utils._moments import (
-    BlockMoments,
-    mean_and_deviation,
-    normalized_weights,
-)
+from skproj.utils._moments import BlockMoments, mean_and_deviation, normalized_weights
 
 # Precision of means and deviations, relative to these.
 DIGITS = 2.0**-24

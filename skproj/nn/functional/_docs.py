@@ -5,12 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skproj._typing import Params, Result
-from skproj.projection._docs import (
-    completed,
-    merged,
-    rendered,
-    sections,
-)
+from skproj.projection._docs import completed, merged, rendered, sections
 
 # What is said of arrays holds for tensors in these words.
 _WORDS = {

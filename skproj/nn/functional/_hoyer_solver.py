@@ -10,12 +10,7 @@ import math
 import torch
 
 from skproj.nn.functional._hoyer_vectors import total, vectors_of, weights_of
-from skproj.nn.functional._tensors import (
-    accumulator,
-    ratio,
-    safe_scale,
-    with_signs_of,
-)
+from skproj.nn.functional._tensors import accumulator, ratio, safe_scale, with_signs_of
 from skproj.projection._hoyer_group import (
     SMALLEST_EXPONENT,
     TOLERANCE_INSIDE,

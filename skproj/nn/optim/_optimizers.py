@@ -6,11 +6,7 @@ import numbers
 import torch
 
 from skproj.nn.functional._checks import check_dims, check_type_of_dims
-from skproj.nn.optim._proximal import (
-    adam_step_,
-    proximal_step_,
-    shape_of_groups,
-)
+from skproj.nn.optim._proximal import adam_step_, proximal_step_, shape_of_groups
 from skproj.utils._choices import check_choice
 from skproj.utils._docs import shared_docs
 

@@ -2,6 +2,7 @@
 
 import numbers
 import warnings
+from collections.abc import Iterable
 
 import torch
 from sklearn.utils import check_scalar
@@ -27,13 +28,6 @@ from skproj.utils._docs import shared_docs
 # Number of projections after which a constraint should have made zeros.
 N_STEPS_OF_EFFECT = 100
 
-_DIM = """
-    dim : int, tuple of int or None, default=0
-        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
-        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
-        ball without groups takes all entries together and ignores `dim`.
-"""
-
 
 def _check_projection(projection):
     if callable(projection):
@@ -42,11 +36,7 @@ def _check_projection(projection):
         raise TypeError(
             f"projection must be a string or a callable, got {projection!r} instead."
         )
-    if projection not in BALLS:
-        raise ValueError(
-            f"projection must be one of {', '.join(map(repr, BALLS))} or a callable, "
-            f"got {projection!r} instead."
-        )
+    check_choice("projection", projection, BALLS)
 
 
 def _has_groups(projection):
@@ -57,18 +47,12 @@ def _has_groups(projection):
 def _as_list(params):
     if isinstance(params, torch.Tensor):
         return [params]
-    if isinstance(params, str | dict):
+    if isinstance(params, str | dict) or not isinstance(params, Iterable):
         raise TypeError(
             "params must be a tensor or an iterable of tensors, not of names, "
             f"got {type(params).__name__} instead."
         )
-    try:
-        return list(params)
-    except TypeError:
-        raise TypeError(
-            "params must be a tensor or an iterable of tensors, "
-            f"got {type(params).__name__} instead."
-        ) from None
+    return list(params)
 
 
 def _project(projection, W, radius, dim):
@@ -216,7 +200,7 @@ def check_held(optimizer, params, name):
             )
 
 
-@shared_docs(dim=_DIM)
+@shared_docs()
 def register_projection(
     optimizer,
     params,
@@ -262,7 +246,10 @@ def register_projection(
         `Sparsifier`.
     n_steps : int, default=None
         Number of steps that the training will have, needed with `n_groups`.
-    {dim}
+    dim : int, tuple of int or None, default=0
+        Dimension along which the groups run. For the weight of `torch.nn.Linear`, of
+        shape (n_outputs, n_inputs), ``dim=0`` removes inputs and ``dim=1`` outputs. A
+        ball without groups takes all entries together and ignores `dim`.
 
     Returns
     -------

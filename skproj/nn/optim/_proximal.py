@@ -69,25 +69,11 @@ def adam_step_(
     eps,
     weight_decay,
 ):
-    """Take a step of Adam with decoupled weight decay; return the step sizes.
+    """Take a step of `torch.optim.AdamW` in place; return the step sizes.
 
-    Parameters
-    ----------
-    weight, gradient : torch.Tensor
-        `weight` is changed in place.
-    mean, mean_square : torch.Tensor
-        Averages of the gradient and of its square, changed in place. The second has the
-        shape of `weight`, or that of `shape_of_groups`, if groups share their averages.
-    n_steps : int
-        Number of steps, with this one.
-    lr, eps, weight_decay : float
-    betas : pair of float
-        As those of `torch.optim.AdamW`.
-
-    Returns
-    -------
-    step_sizes : torch.Tensor of the shape of `mean_square`
-        By which a gradient is multiplied.
+    The averages of the gradient and of its square are changed in place as well. The
+    second has the shape of `weight`, or that of `shape_of_groups`, if groups share
+    their averages and step sizes. `n_steps` counts this step.
     """
     beta1, beta2 = betas
     mean.lerp_(gradient, 1.0 - beta1)

@@ -4,11 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from skproj.nn.prune._weights import (
-    LAYERS,
-    check_plain,
-    is_masked,
-)
+from skproj.nn.prune._weights import LAYERS, check_plain, is_masked
 from skproj.utils._docs import shared_docs
 
 

@@ -1,9 +1,9 @@
-"""Modules and functions of PyTorch that `shrink` understands."""
+"""Modules and functions of PyTorch that `shrink` understands, and their memory."""
 
 import operator
 
 import numpy as np
-from torch import nn
+from torch import fx, nn
 
 CONVOLUTIONS = (
     nn.Conv1d,
@@ -56,73 +56,25 @@ ELEMENTWISE = (
     nn.Tanhshrink,
     nn.Threshold,
 )
-ELEMENTWISE_NAMES = {
-    "abs",
-    "celu",
-    "clamp",
-    "elu",
-    "exp",
-    "gelu",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "leaky_relu",
-    "logsigmoid",
-    "mish",
-    "neg",
-    "relu",
-    "relu6",
-    "relu_",
-    "selu",
-    "sigmoid",
-    "sigmoid_",
-    "silu",
-    "softplus",
-    "softsign",
-    "tanh",
-    "tanh_",
-    "tanhshrink",
-}
+ELEMENTWISE_NAMES = {kind.__name__.lower() for kind in ELEMENTWISE}
+ELEMENTWISE_NAMES |= set("abs clamp exp leaky_relu neg relu_ sigmoid_ tanh_".split())
 # Those that may return the memory that they are given.
 VIEWS = (*DROPOUTS, nn.Flatten, nn.Identity)
-VIEW_NAMES = {
-    "chunk",
-    "contiguous",
-    "detach",
-    "dropout",
-    "expand",
-    "flatten",
-    "getattr",
-    "getitem",
-    "movedim",
-    "narrow",
-    "permute",
-    "reshape",
-    "select",
-    "split",
-    "squeeze",
-    "t",
-    "to",
-    "transpose",
-    "unbind",
-    "unflatten",
-    "unsqueeze",
-    "view",
-}
+VIEW_NAMES = set(
+    "chunk contiguous detach dropout expand flatten getattr getitem movedim narrow "
+    "permute reshape select split squeeze t to transpose unbind unflatten unsqueeze "
+    "view".split()
+)
 POOL_NAMES = {
     f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)
 } | {f"max_pool{n}d" for n in (1, 2, 3)}
 AVERAGE_POOL_NAMES = {f"avg_pool{n}d" for n in (1, 2, 3)}
 ARITHMETIC = {
-    "add": np.add,
-    "add_": np.add,
-    "iadd": np.add,
-    "sub": np.subtract,
-    "sub_": np.subtract,
-    "isub": np.subtract,
-    "mul": np.multiply,
-    "mul_": np.multiply,
-    "imul": np.multiply,
+    name: function
+    for kind, function in zip(
+        ("add", "sub", "mul"), (np.add, np.subtract, np.multiply), strict=True
+    )
+    for name in (kind, f"{kind}_", f"i{kind}")
 }
 IN_PLACE_OPERATORS = (operator.iadd, operator.isub, operator.imul)
 
@@ -134,3 +86,35 @@ KNOWN_MODULES = (
     "torch._C._nn",
     "torch.nn.functional",
 )
+
+
+def writes(node, modules):
+    """Whether a node changes its first argument."""
+    if node.op == "call_module":
+        return getattr(modules[node.target], "inplace", False)
+    if node.target in IN_PLACE_OPERATORS or node.kwargs.get("inplace", False):
+        return True
+    return getattr(node.target, "__name__", node.target).endswith("_")
+
+
+def _is_view(node, modules):
+    """Whether a node may return the memory of its first argument."""
+    if node.op == "call_module":
+        is_view = type(modules[node.target]) in VIEWS
+    else:
+        is_view = getattr(node.target, "__name__", node.target) in VIEW_NAMES
+    is_first = node.args and isinstance(node.args[0], fx.Node)
+    return is_first and (is_view or writes(node, modules))
+
+
+def shared_places(node, modules):
+    """List the nodes that may share the memory of one, if it has several readers."""
+    memory = [node]
+    while _is_view(memory[-1], modules):
+        memory.append(memory[-1].args[0])
+    if all(len(place.users) == 1 for place in memory):
+        return []
+    places = memory[-1:]
+    for place in places:
+        places += [user for user in place.users if _is_view(user, modules)]
+    return places

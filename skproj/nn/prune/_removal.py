@@ -14,10 +14,7 @@ def _take(module, name, kept, dim=0):
     if tensor is None:
         return
     index = torch.from_numpy(np.flatnonzero(kept)).to(tensor.device)
-    smaller = tensor.detach().index_select(dim, index)
-    if isinstance(tensor, nn.Parameter):
-        smaller = nn.Parameter(smaller, requires_grad=tensor.requires_grad)
-    setattr(module, name, smaller)
+    _replace(module, name, tensor.detach().index_select(dim, index))
 
 
 def _take_blocks(module, rows, columns):
@@ -39,9 +36,11 @@ def _take_blocks(module, rows, columns):
 
 
 def _replace(module, name, smaller):
-    """Give a layer another parameter, as trainable as the old one."""
-    trained = getattr(module, name).requires_grad
-    setattr(module, name, nn.Parameter(smaller.contiguous(), requires_grad=trained))
+    """Give a layer another buffer, or parameter, as trainable as the old one."""
+    old = getattr(module, name)
+    if isinstance(old, nn.Parameter):
+        smaller = nn.Parameter(smaller.contiguous(), requires_grad=old.requires_grad)
+    setattr(module, name, smaller)
 
 
 def _fold(module, amounts):

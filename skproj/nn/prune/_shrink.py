@@ -101,14 +101,6 @@ class ShrinkReport:
 # Copies, and their outputs
 
 
-def _pruning_hooks(module):
-    return [
-        hook
-        for hook in module._forward_pre_hooks.values()
-        if isinstance(hook, prune.BasePruningMethod)
-    ]
-
-
 def _end_parametrizations(module):
     """Leave plain tensors, as `remove_parametrizations` does.
 
@@ -142,8 +134,9 @@ def plain_copy(model):
     }
     plain = copy.deepcopy(model, memo)
     for module in list(plain.modules()):
-        for hook in _pruning_hooks(module):
-            prune.remove(module, hook._tensor_name)
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, prune.BasePruningMethod):
+                prune.remove(module, hook._tensor_name)
         if parametrize.is_parametrized(module):
             _end_parametrizations(module)
         if isinstance(module, nn.RNNBase):
@@ -178,14 +171,11 @@ def _agree(output, expected):
     return torch.allclose(output, expected, rtol=0.0, atol=tolerance, equal_nan=True)
 
 
-def _is_same(outputs, expected):
-    outputs, expected = _tensors(outputs), _tensors(expected)
-    return len(outputs) == len(expected) and all(map(_agree, outputs, expected))
-
-
 def _check_agreement(smaller, inputs, expected):
+    expected, error = _tensors(expected), None
     try:
-        is_same, error = _is_same(smaller(*inputs), expected), None
+        outputs = _tensors(smaller(*inputs))
+        is_same = len(outputs) == len(expected) and all(map(_agree, outputs, expected))
     except Exception as caught:
         is_same, error = False, caught
     if not is_same:

@@ -6,12 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skproj.nn.prune._layers import named_weights
-from skproj.nn.prune._weights import (
-    as_array,
-    cut,
-    is_masked,
-    pruned_or_plain,
-)
+from skproj.nn.prune._weights import as_array, cut, is_masked, pruned_or_plain
 from skproj.projection import hoyer_sparsity
 from skproj.utils._docs import shared_docs
 

@@ -14,7 +14,6 @@ import torch
 from scipy.linalg import block_diag
 from torch import nn
 
-from skproj.nn.prune._memory import shared_places, writes
 from skproj.nn.prune._operations import (
     ADAPTIVE_POOLS,
     ARITHMETIC,
@@ -30,6 +29,8 @@ from skproj.nn.prune._operations import (
     POOL_NAMES,
     TRANSFORMER_LAYERS,
     TRANSFORMERS,
+    shared_places,
+    writes,
 )
 from skproj.nn.prune._shapes import averaged, dim_of, flattened, permuted, taken
 from skproj.nn.prune._units import (
@@ -177,10 +178,6 @@ class UnitGraph:
         self.pinned.append(units)
         return Value(units, dim, np.zeros(n, dtype=bool), np.zeros(n))
 
-    def writes(self, node):
-        """Whether a node changes its first argument."""
-        return writes(node, self.modules)
-
     def _overwritten(self, node):
         """Return the nodes whose memory a node changes while others read it, too."""
         is_call = node.op.startswith("call_") and node.args
@@ -188,7 +185,9 @@ class UnitGraph:
             return []
         if node.op == "call_module" and type(self.modules[node.target]) in DROPOUTS:
             return []  # nothing is dropped in evaluation mode
-        return shared_places(node.args[0], self.modules) if self.writes(node) else []
+        if not writes(node, self.modules):
+            return []
+        return shared_places(node.args[0], self.modules)
 
     def _forget_constants(self, nodes):
         """Know nothing of the units of some nodes any more."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import nn
 
 
@@ -35,29 +37,23 @@ class Units:
     """Units by numbers, some of them tied together."""
 
     def __init__(self):
-        self._parents = []
+        self._n = 0
+        self._ties = np.empty((2, 0), int)
 
     def new(self, n):
         """Return the numbers of `n` more units."""
-        first = len(self._parents)
-        self._parents.extend(range(first, first + n))
-        return np.arange(first, first + n)
-
-    def find(self, unit):
-        """Return the number that stands for all that are tied to a unit."""
-        while self._parents[unit] != unit:
-            self._parents[unit] = self._parents[self._parents[unit]]
-            unit = self._parents[unit]
-        return unit
+        self._n += n
+        return np.arange(self._n - n, self._n)
 
     def tie(self, units, others):
         """Tie units together, one by one."""
-        for a, b in zip(units, others, strict=True):
-            self._parents[self.find(b)] = self.find(a)
+        self._ties = np.hstack([self._ties, [units, others]])
 
     def roots(self):
-        """Return the number that stands for each unit, as an array."""
-        return np.array([self.find(unit) for unit in range(len(self._parents))], int)
+        """Return a number from 0 for each unit, which those tied to it have as well."""
+        ties = (np.ones(self._ties.shape[1]), self._ties)
+        _, roots = connected_components(coo_array(ties, shape=(self._n, self._n)))
+        return roots
 
 
 def even_out_groups(needed, groups):
