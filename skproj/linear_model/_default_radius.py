@@ -18,8 +18,9 @@ from skproj.utils._path_search import choose_by_gain
 N_ETAS = 20
 N_FOLDS = 5
 FEW_SAMPLES, N_REPEATS = 1000, 3
-# Share of the best gain over the model without features that the chosen one keeps.
-KEEP_GAIN = 0.95
+# Share of the best gain over the model without features that the chosen one keeps, and
+# share below which no larger radius is tried with another division of the samples.
+KEEP_GAIN, HOPELESS_GAIN = 0.95, 0.5
 # Of more samples, so many are taken: of this number of entries, but not fewer than the
 # last number.
 MAX_SAMPLES, MAX_ENTRIES, MIN_SAMPLES = 10_000, 1 << 25, 1000
@@ -82,16 +83,22 @@ def _choose_for_samples(make, loss, X, y, rows, options, huber_epsilon=1.35):
     weight = rows["sample_weight"]
     score = make_score(None, huber_epsilon, loss, problem.classes, y, weight)
     results, tests = [], []
-    for fold in _folds(labels, len(y)):
-        job = make, options, (etas, [problem.objective.l2_reg]), loss
-        try:
-            results.append(score_fold(*job, (X, y, rows), score, fold, {}))
-        except ValueError:  # one class, or no event, to train with
+    for folds in _divisions(labels, len(y)):
+        for fold in folds:
+            job = make, options, (etas, [problem.objective.l2_reg]), loss
+            try:
+                results.append(score_fold(*job, (X, y, rows), score, fold, {}))
+            except ValueError:  # one class, or no event, to train with
+                continue
+            tests.append(fold[1])
+        if not results:
             continue
-        tests.append(fold[1])
+        results = [result.first(len(etas)) for result in results]
+        scores, weights, n_repeats = pool_scores(results, tests, len(y))
+        etas = etas[: _n_worth_trying(scores, weights)]
     if not results:
         return float(etas[1]), False
-    scores, weights, n_repeats = pool_scores(results, tests, len(y))
+    scores = scores[:, : len(etas)]
     choice = choose_by_gain(
         scores,
         weights,
@@ -102,6 +109,18 @@ def _choose_for_samples(make, loss, X, y, rows, options, huber_epsilon=1.35):
         n_repeats=n_repeats,
     )
     return float(etas[choice.rows[0]]), bool(choice.learns[0])
+
+
+def _n_worth_trying(scores, weights):
+    """Return how many of the radii, in rising order from 0, another division needs.
+
+    Behind the last that keeps a share of the best gain, models are larger, slower to
+    fit, and worse the larger they are.
+    """
+    means = np.average(scores, axis=0, weights=weights)
+    gains = means - means[0]
+    worth = np.flatnonzero(gains >= HOPELESS_GAIN * max(gains.max(), 0.0))
+    return worth[-1] + 1 if gains.max() > 0.0 else len(gains)
 
 
 def choose_number(loss, X, y, weight, structure):
@@ -200,9 +219,9 @@ def _evenly(indices, limit):
     return indices[np.linspace(0, len(indices) - 1, limit).astype(np.intp)]
 
 
-def _folds(labels, n_samples):
-    """Return folds of shuffled samples, stratified by labels if there are some."""
-    random_state, folds = np.random.RandomState(0), []
+def _divisions(labels, n_samples):
+    """Yield the folds of shuffled samples, stratified by labels if there are some."""
+    random_state = np.random.RandomState(0)
     n_folds = min(N_FOLDS, n_samples)
     for _ in range(N_REPEATS if n_samples < FEW_SAMPLES else 1):
         order = random_state.permutation(n_samples)
@@ -210,8 +229,7 @@ def _folds(labels, n_samples):
             order = order[np.argsort(labels[order], kind="stable")]
         of_samples = np.empty(n_samples, dtype=np.intp)
         of_samples[order] = np.arange(n_samples) % n_folds
-        folds += [
+        yield [
             (np.flatnonzero(of_samples != i), np.flatnonzero(of_samples == i))
             for i in range(n_folds)
         ]
-    return folds

@@ -212,6 +212,10 @@ class FoldScores(NamedTuple):
         """Score of each candidate in the fold."""
         return np.average(self.scores, axis=0, weights=self.weights)
 
+    def first(self, n):
+        """Return those of the first `n` candidates."""
+        return self._replace(scores=self.scores[:, :n], supports=self.supports[:n])
+
 
 def score_fold(make, options, candidates, loss, data, score, fold, score_params):
     """Return the `FoldScores` of the candidates, of which each radius is positive or 0.

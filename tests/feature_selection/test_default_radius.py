@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_wine,
+    make_classification,
+)
 
 from skproj import ProjectionFeatureSelector
 from skproj.blocks import open_blocks
 from skproj.linear_model import _default_radius
+from skproj.linear_model._fold_scores import score_fold
 
 CANCER = load_breast_cancer(return_X_y=True)
 WINE, DIABETES = load_wine(return_X_y=True), load_diabetes(return_X_y=True)
@@ -50,6 +56,32 @@ def test_sparse_data_and_blocks_have_the_same_choice(monkeypatch):
     ProjectionFeatureSelector(eta=selector.eta_).fit(given, y)
     assert blocks.n_passes == given.n_passes + 1
     assert 1 < selector.get_support().sum() < X.shape[1]
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_hopeless_radii_only_cost_time(monkeypatch, n_classes):
+    X, y = make_classification(
+        n_samples=90,
+        n_features=60,
+        n_informative=8,
+        n_classes=n_classes,
+        random_state=0,
+    )
+    numbers_of_radii = []
+
+    def counted(make, options, candidates, *args):
+        numbers_of_radii.append(len(candidates[0]))
+        return score_fold(make, options, candidates, *args)
+
+    monkeypatch.setattr(_default_radius, "score_fold", counted)
+    fast = ProjectionFeatureSelector().fit(X, y)
+    assert numbers_of_radii[:5] == [20] * 5
+    assert max(numbers_of_radii[5:]) < 20
+    monkeypatch.setattr(_default_radius, "HOPELESS_GAIN", -np.inf)
+    slow = ProjectionFeatureSelector().fit(X, y)
+    assert numbers_of_radii[15:] == [20] * 15
+    assert fast.eta_ == slow.eta_
+    assert_array_equal(fast.coef_, slow.coef_)
 
 
 def test_noise_leaves_one_feature_and_a_warning():
