@@ -169,10 +169,11 @@ def _radius_of_all(problem, projection, eta, **options):
             return last_eta + share * (reach - last_eta)
         last = slope, eta
         larger = _solve_for_gain(problem, 2.0 * eta, projection, start=fit, **options)
-        # All objectives are 0 if squares underflow.
         gain = fit.objective - larger.objective
+        # Nothing but rounding, if no feature varies or squares underflow.
+        total = max(null - larger.objective, 0.0)
         in_memory = larger.converged or larger.n_iter >= options["max_iter"]
-        if not in_memory or gain <= MIN_RELATIVE_GAIN * (null - larger.objective):
+        if not in_memory or gain <= MIN_RELATIVE_GAIN * total:
             return reach
         fall = gain / eta
         eta, fit = 2.0 * eta, larger
