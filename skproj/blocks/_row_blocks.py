@@ -296,7 +296,8 @@ def take_rows(X, rows):
             raise ValueError(
                 "X in blocks needs splits with sorted indices without repetition."
             )
-        rows = np.isin(np.arange(X.shape[0]), rows)
+        places, rows = rows, np.zeros(X.shape[0], dtype=bool)
+        rows[places] = True
     return X.take_rows(rows)
 
 

@@ -84,6 +84,10 @@ def _choose_for_samples(make, loss, X, y, rows, options, huber_epsilon=1.35):
     score = make_score(None, huber_epsilon, loss, problem.classes, y, weight)
     results, tests = [], []
     for folds in _divisions(labels, len(y)):
+        if results:
+            scores, weights, _ = pool_scores(results, tests, len(y))
+            etas = etas[: _n_worth_trying(scores, weights)]
+            results = [result.first(len(etas)) for result in results]
         for fold in folds:
             job = make, options, (etas, [problem.objective.l2_reg]), loss
             try:
@@ -91,14 +95,9 @@ def _choose_for_samples(make, loss, X, y, rows, options, huber_epsilon=1.35):
             except ValueError:  # one class, or no event, to train with
                 continue
             tests.append(fold[1])
-        if not results:
-            continue
-        results = [result.first(len(etas)) for result in results]
-        scores, weights, n_repeats = pool_scores(results, tests, len(y))
-        etas = etas[: _n_worth_trying(scores, weights)]
     if not results:
         return float(etas[1]), False
-    scores = scores[:, : len(etas)]
+    scores, weights, n_repeats = pool_scores(results, tests, len(y))
     choice = choose_by_gain(
         scores,
         weights,
@@ -119,8 +118,9 @@ def _n_worth_trying(scores, weights):
     """
     means = np.average(scores, axis=0, weights=weights)
     gains = means - means[0]
-    worth = np.flatnonzero(gains >= HOPELESS_GAIN * max(gains.max(), 0.0))
-    return worth[-1] + 1 if gains.max() > 0.0 else len(gains)
+    if not gains.max() > 0.0:  # or not finite
+        return len(gains)
+    return np.flatnonzero(gains >= HOPELESS_GAIN * gains.max())[-1] + 1
 
 
 def choose_number(loss, X, y, weight, structure):

@@ -314,16 +314,13 @@ class SparseSupervisedAutoencoderCV(SparseSupervisedAutoencoder):
 
     def _choose(self, path, model, encoded, X, sample_weight):
         """Take the state of the best candidate of a path."""
-        candidates, scores, self.cv_results_ = (
-            path.candidates,
-            path.scores,
-            path.table(),
-        )
+        candidates = path.candidates
+        table = path.table()  # refuses scores that are not finite
         self.path_rows_ = np.arange(len(candidates))
-        self.etas_ = self.cv_results_["param_eta"]
+        self.etas_ = table["param_eta"]
         best = choose_row(
             self._projection().density(self.etas_),
-            scores,
+            path.scores,
             self.selection_rule,
             n_features=path.counts,
             n_samples=X.shape[0],

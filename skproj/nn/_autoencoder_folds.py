@@ -222,7 +222,7 @@ def train_side_by_side(
         with torch_threads(model.n_threads):
             return candidate_of(stage.refine(noise), noise, None)
 
-    targets = etas and [SparsityTarget(eta=eta) for eta in etas]
+    targets = None if etas is None else [SparsityTarget(eta=eta) for eta in etas]
     noise = trainer.options.input_noise
     with torch_threads(model.n_threads):
         candidates = [

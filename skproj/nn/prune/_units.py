@@ -38,7 +38,7 @@ class Units:
 
     def __init__(self):
         self._n = 0
-        self._ties = np.empty((2, 0), int)
+        self._ties = [np.empty((2, 0), int)]
 
     def new(self, n):
         """Return the numbers of `n` more units."""
@@ -47,11 +47,12 @@ class Units:
 
     def tie(self, units, others):
         """Tie units together, one by one."""
-        self._ties = np.hstack([self._ties, [units, others]])
+        self._ties.append((units, others))
 
     def roots(self):
         """Return a number from 0 for each unit, which those tied to it have as well."""
-        ties = (np.ones(self._ties.shape[1]), self._ties)
+        units, others = np.hstack(self._ties)
+        ties = (np.ones(len(units)), (units, others))
         _, roots = connected_components(coo_array(ties, shape=(self._n, self._n)))
         return roots
 
