@@ -51,7 +51,7 @@ export PYTHONNOUSERSITE = 1
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install test lint sanitize bounds levels fuzz demo doc bench dist dist-test clean
+.PHONY: help install test coverage lint sanitize bounds levels fuzz demo doc bench dist dist-test clean
 
 help:  ## list the targets (the default)
 	@echo "make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [WORKERS=$(WORKERS)]"
@@ -62,6 +62,11 @@ install: $(VENV)/.skproj-install  ## create the environment and install skproj t
 
 test: lint  ## lint, then run every test and docstring example
 	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal
+
+# Compiled code is not counted: its lines are seen by no tracer.
+coverage: $(VENV)/.skproj-test  ## run every test, and count the lines that they run
+	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal --cov=skproj \
+		--cov-report=term:skip-covered
 
 lint: $(VENV)/.skproj-test  ## check style, without changing anything
 	$(PY) -m ruff check $(PYTHON_SOURCES)

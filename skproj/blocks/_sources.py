@@ -19,8 +19,9 @@ BLOCK_ENTRIES = 1 << 20
 class Source:
     """Something with rows that can be read in blocks.
 
-    `read` is called with the first row, the last one and perhaps columns; `bounds`
-    returns the rows where blocks begin, and the number of rows.
+    `bounds` returns the rows where blocks may begin, and the number of rows; `read`
+    yields the blocks between two of them, each time it is called. If the source is
+    `columnar`, it also gets places of columns, and reads no others.
     """
 
     read: Callable
@@ -208,11 +209,14 @@ def split(chunk, block_size):
 def open_parquet(file, columns, block_size):
     """Row groups of a Parquet file, of which only the columns it needs are read."""
     schema = file.schema_arrow
-    names, dtype = _choose_columns(
-        columns,
-        schema.names,
-        lambda name: np.dtype(schema.field(name).type.to_pandas_dtype()),
-    )
+
+    def dtype_of(name):
+        try:
+            return np.dtype(schema.field(name).type.to_pandas_dtype())
+        except NotImplementedError:  # categories, for instance
+            return np.dtype(object)
+
+    names, dtype = _choose_columns(columns, schema.names, dtype_of)
     size = block_size or max(BLOCK_ENTRIES // max(len(names), 1), 1)
     groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
     ends = np.cumsum([0, *(group.num_rows for group in groups)])

@@ -63,7 +63,8 @@ def folder(tmp_path_factory):
     anndata.io.write_elem(group, "/", cells)
     frame = pd.DataFrame(DENSE, columns=NAMES)
     frame.to_parquet(folder / "genes.parquet", row_group_size=20)
-    frame.assign(target="a").to_parquet(folder / "target.parquet")
+    target = pd.Categorical(["a"] * len(frame))
+    frame.assign(target=target).to_parquet(folder / "target.parquet")
     np.save(folder / "X.npy", DENSE)
     return folder
 
