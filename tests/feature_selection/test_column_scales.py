@@ -135,6 +135,44 @@ def test_columns_that_are_refused_are_named(scale, parameters, message):
         ProjectionFeatureSelector(**parameters).fit(frame, y)
 
 
+def test_columns_whose_squares_are_zero_are_refused():
+    """The dual norm of their gradients would be zero, and no feature the optimum."""
+    X, y = make_data()
+    labels = np.digitize(y, [-1.0, 1.0])
+    selector = ProjectionFeatureSelector(eta=1e160, projection="l12", standardize=False)
+    with pytest.raises(ValueError, match=r"are below 1e-150 in size; use standardize"):
+        selector.fit(1e-160 * X, labels)
+    selector.set_params(eta=1.0).fit(np.hstack([X, 1e-160 * X]), labels)
+    assert selector.get_support()[:WIDTH].any()
+    assert not selector.get_support()[WIDTH:].any()
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, in_blocks])
+@pytest.mark.parametrize("exponent", [-200, 140])
+def test_targets_need_not_fit_into_the_dtype_of_the_features(exponent, make):
+    """The search for features multiplies residuals with columns of float32."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 400)).astype(np.float32)
+    y = np.ldexp((X[:, 0] - X[:, 1]).astype(np.float64), exponent)
+    size = np.ldexp(1.0, exponent)
+    options = {"eta": size, "standardize": False, "tol": 1e-6 * min(size, 1.0) ** 2}
+    found = ProjectionFeatureSelector(**options).fit(make(X), y)
+    expected = ProjectionFeatureSelector(**options).fit(X.astype(np.float64), y)
+    assert_array_equal(found.get_support(indices=True), [0, 1])
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_large_constant_column_of_single_precision(fit_intercept):
+    """Its products are beyond the range of float32."""
+    X, y = make_data("float32")
+    X[:, 5] = 1e38
+    options = {"eta": 1.0, "fit_intercept": fit_intercept}
+    found = ProjectionFeatureSelector(**options).fit(X, y)
+    expected = ProjectionFeatureSelector(**options).fit(X.astype(np.float64), y)
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-5)
+
+
 def test_coefficients_beyond_all_numbers_are_named():
     X, y = make_data()
     X[:, :8] *= 1e-300
