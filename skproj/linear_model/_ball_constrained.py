@@ -143,7 +143,10 @@ class BallConstrainedProblem:
         largest = 1.0 if loss in TIES else np.abs(targets).max()
         if largest > MAX_SIZE:
             advice = "divide them" if loss == "poisson" else "use standardize=True"
-            raise ValueError(f"The numbers in y exceed {MAX_SIZE:g}; {advice}.")
+            unit = ""
+            if standardize and loss != "poisson":  # as the weights make them
+                unit, advice = " standard deviations", "leave out the smallest weights"
+            raise ValueError(f"The numbers in y exceed {MAX_SIZE:g}{unit}; {advice}.")
         has_constant = fit_intercept and loss not in TIES
         loss = make_loss(
             loss,

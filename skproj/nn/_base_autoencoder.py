@@ -361,7 +361,7 @@ class BaseSparseAutoencoder(AutoencoderOutputMixin, BaseNetwork):
                 "are zero, or the projection cannot keep more."
             )
         elif n_selected == 0:
-            advice = f"Increase eta (now {self.eta_!r})."
+            advice = f"Increase eta (now {self.eta_:g})."
             if self.eta_ == np.inf:
                 advice = "The features are constant, or have no effect."
             message = (
