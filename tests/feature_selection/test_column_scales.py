@@ -173,6 +173,21 @@ def test_large_constant_column_of_single_precision(fit_intercept):
     assert_allclose(found.coef_, expected.coef_, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        ProjectionFeatureSelector(eta=1.0, class_weight="balanced"),
+        ProjectionFeatureSelectorCV(etas=3, random_state=0),
+    ],
+)
+def test_sums_of_weights_do_not_overflow(selector):
+    X, y = make_data()
+    y, weight = (y > 0.0).astype(int), np.random.default_rng(0).random(80)
+    expected = selector.fit(X, y, sample_weight=weight).coef_
+    found = selector.fit(X, y, sample_weight=np.ldexp(weight, 1023)).coef_
+    assert_allclose(found, expected, rtol=1e-9)
+
+
 def test_coefficients_beyond_all_numbers_are_named():
     X, y = make_data()
     X[:, :8] *= 1e-300
