@@ -63,11 +63,11 @@ class StandardizedDesign:
         too_narrow |= np.any(spread < smallest) or np.any(sizes > 1.0 / smallest)
         if too_narrow:
             X = X.astype(np.float64, copy=False)
-        below = (deviation > 0.0) & (deviation < TINY)
-        _refuse(below, names, f"deviate by less than {TINY:.2g}; multiply them.")
         inverse_scale = np.ones_like(deviation)
         if scale:
-            np.divide(1.0, deviation, out=inverse_scale, where=deviation > 0.0)
+            np.divide(1.0, deviation, out=inverse_scale, where=deviation >= TINY)
+            below = (deviation > 0.0) & (deviation < TINY)
+            _refuse(below, names, f"deviate by less than {TINY:.2g}; multiply them.")
         if center:
             inverse_scale[deviation == 0.0] = 0.0
         sizes *= inverse_scale
@@ -179,7 +179,7 @@ class UnpenalizedColumns:
             np.sqrt(weights)[:, np.newaxis] * columns, full_matrices=False
         )
         rtol = max(columns.shape) * np.finfo(design.X.dtype).eps
-        rank = np.count_nonzero(values > rtol * values[0])
+        rank = np.count_nonzero(values > max(rtol * values[0], TINY))
         self._combination = directions[:rank].T / values[:rank]
         self.basis = columns @ self._combination
         if fit_intercept:

@@ -173,6 +173,17 @@ def test_large_constant_column_of_single_precision(fit_intercept):
     assert_allclose(found.coef_, expected.coef_, rtol=1e-5)
 
 
+@pytest.mark.parametrize("always_keep", [None, [4]])
+def test_subnormal_columns_beside_others(always_keep):
+    """Without standardisation nothing is divided by their size."""
+    X, y = make_data()
+    X[:, 4] *= 5e-324
+    options = {"eta": 1.0, "standardize": False}
+    found = ProjectionFeatureSelector(always_keep=always_keep, **options).fit(X, y)
+    expected = ProjectionFeatureSelector(never_keep=[4], **options).fit(X, y)
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     "selector",
     [
