@@ -12,6 +12,7 @@ from skproj.feature_selection import (
     StabilitySelector,
     eta_path,
 )
+from skproj.linear_model._constraint import CoefficientBall
 
 EXPONENTS = {"float64": [-1000, -540, 0, 1, 540, 1000], "float32": [-140, -66, 60, 120]}
 WIDTH = 12
@@ -171,6 +172,28 @@ def test_large_constant_column_of_single_precision(fit_intercept):
     found = ProjectionFeatureSelector(**options).fit(X, y)
     expected = ProjectionFeatureSelector(**options).fit(X.astype(np.float64), y)
     assert_allclose(found.coef_, expected.coef_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -530, 530, 1000])
+def test_scores_whose_squares_are_no_numbers(exponent):
+    coef = np.ldexp(np.array([[1.0, 1.0], [3.0, 4.0], [0.0, 0.0]]), exponent)
+    scores = CoefficientBall("l12", 1.0).scores(coef)
+    assert_allclose(scores, np.ldexp([np.sqrt(2.0), 5.0, 0.0], exponent), rtol=1e-12)
+
+
+def test_scores_of_tiny_features_that_are_always_kept():
+    """Their coefficients have squares beyond all numbers."""
+    X, y = make_data()
+    X[:, 1] *= 1e-160
+    selector = ProjectionFeatureSelector(
+        eta=1.0, projection="l12", standardize=False, always_keep=[1]
+    )
+    selector.fit(X, np.digitize(y, [-1.0, 1.0]))
+    assert np.isfinite(selector.scores_).all()
+    assert_allclose(
+        selector.scores_,
+        np.linalg.norm(np.ldexp(selector.coef_, -500), axis=0) * 2.0**500,
+    )
 
 
 @pytest.mark.parametrize("always_keep", [None, [4]])
