@@ -17,6 +17,7 @@ from skproj.linear_model._losses import TIES
 from skproj.linear_model._targets import make_problem, plain_target
 from skproj.projection._registry import SPARSIFYING
 from skproj.utils._doc_link import DocumentationLink
+from skproj.utils._moments import SAFE_SIZE, unit_factors
 from skproj.utils._splits import check_groups
 from skproj.utils._state import VersionedState
 from skproj.utils._survival import (
@@ -277,9 +278,12 @@ class LinearSelector(
             X, y = validate_data(self, X, y, multi_output=True, **options)
         rows = {}
         if sample_weight is not None:
-            rows["sample_weight"] = _check_sample_weight(
+            weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
+            if weight.max() > SAFE_SIZE:  # sums would overflow, and only ratios matter
+                weight = weight * unit_factors(weight.max())
+            rows["sample_weight"] = weight
         if offset is not None:
             rows["offset"] = _check_offset(offset, X.shape[0])
         if strata is not None:

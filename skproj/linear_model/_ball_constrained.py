@@ -140,9 +140,13 @@ class BallConstrainedProblem:
             constant = np.where(np.abs(mean) > MAX_SIZE, np.abs(mean), 1.0)
             self.target_scale = np.where(deviation > 0.0, deviation, constant)
             targets = targets / self.target_scale
-        if loss not in TIES and np.abs(targets).max() > MAX_SIZE:
+        largest = 1.0 if loss in TIES else np.abs(targets).max()
+        if largest > MAX_SIZE:
             advice = "divide them" if loss == "poisson" else "use standardize=True"
-            raise ValueError(f"The numbers in y exceed {MAX_SIZE:g}; {advice}.")
+            unit = ""
+            if standardize and loss != "poisson":  # as the weights make them
+                unit, advice = " standard deviations", "leave out the smallest weights"
+            raise ValueError(f"The numbers in y exceed {MAX_SIZE:g}{unit}; {advice}.")
         has_constant = fit_intercept and loss not in TIES
         loss = make_loss(
             loss,
@@ -158,7 +162,7 @@ class BallConstrainedProblem:
         if isinstance(X, RowBlocks) and not len(structure.forced):
             zero = np.zeros((loss.n_samples, loss.n_outputs))
             _, _, residuals = loss.best_intercept(zero, loss.zero_intercept())
-        options = {"center": fit_intercept, "scale": standardize}
+        options = {"center": fit_intercept, "scale": standardize, "largest": largest}
         design = StandardizedDesign.from_data(
             X, weights, residuals, names=structure.names, **options
         )

@@ -116,7 +116,7 @@ class _ColumnStore:
     def __init__(self, blocks):
         self.blocks = blocks
         self.columns = np.zeros(0, dtype=np.intp)  # in any order
-        self.matrix = None
+        self.matrix = np.zeros((blocks.shape[0], 0), dtype=blocks.dtype)
         self.wanted = weakref.WeakKeyDictionary()  # columns by matrix
         self._stores[id(blocks)] = self
 

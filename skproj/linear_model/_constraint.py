@@ -7,6 +7,7 @@ import numpy as np
 from skproj._kernels._coefficient_ball import Ball
 from skproj.linear_model._row_groups import RowGroups
 from skproj.projection._registry import BALLS, project_by_callable
+from skproj.utils._moments import SAFE_SIZE, unit_factors
 
 
 class CoefficientBall:
@@ -50,7 +51,11 @@ class CoefficientBall:
 
     def scores(self, coef):
         """Norm of each group; for the balls of `BALLS` they add up to the norm."""
-        return self.kernel(coef.shape).scores(coef)
+        kernel, largest = self.kernel(coef.shape), np.abs(coef).max(initial=0.0)
+        if largest == 0.0 or 1.0 / SAFE_SIZE < largest < SAFE_SIZE:
+            return kernel.scores(coef)
+        unit = unit_factors(largest)  # squares would overflow, or be zero
+        return kernel.scores(coef * unit) / unit
 
     def dual_norm(self, gradient):
         """Dual norm of a gradient; its largest entry if the ball is not known."""

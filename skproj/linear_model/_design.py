@@ -12,6 +12,7 @@ from skproj.utils._wording import name_columns
 # Deviations below have no inverse; products with the transpose are squared twice.
 TINY = np.finfo(np.float64).tiny
 MAX_SIZE = 1e75
+MIN_SIZE = MAX_SIZE**-2
 
 
 class StandardizedDesign:
@@ -32,16 +33,22 @@ class StandardizedDesign:
         self.sources = sources
 
     @classmethod
-    def from_data(cls, X, weights, residuals=None, *, center, scale, names=None):
+    def from_data(
+        cls, X, weights, residuals=None, *, center, scale, largest=1.0, names=None
+    ):
         """Standardise X by its weighted moments; the weights add up to 1.
+
+        `largest` is the size of what the transpose is multiplied with, or zero.
 
         Constant columns are removed if `center`, because they would be zero up to
         rounding; otherwise their scale is 1. The pass over blocks that finds the
         moments also prepares the product of the transpose with `residuals`. The
         columns have `names` in messages.
         """
+        smallest = np.sqrt(np.finfo(X.dtype).tiny)
+        too_narrow = largest > 1.0 / smallest or 0.0 < largest < smallest
         if isinstance(X, RowBlocks):
-            X = BlockMatrix(X)
+            X = BlockMatrix(X).astype(np.float64 if too_narrow else X.dtype)
             mean, deviation = X.scan(weights, residuals)
         else:
             if sparse.issparse(X):
@@ -52,9 +59,9 @@ class StandardizedDesign:
                 X = np.ascontiguousarray(X)  # BLAS would copy it in every product
             mean, deviation = mean_and_deviation(X, weights)
         # Products with what is nearly as small or large as a dtype allows need another.
-        smallest = np.sqrt(np.finfo(X.dtype).tiny)
-        spread = deviation[deviation > 0.0]
-        if np.any((spread < smallest) | (spread > 1.0 / smallest)):
+        spread, sizes = deviation[deviation > 0.0], np.maximum(np.abs(mean), deviation)
+        too_narrow |= np.any(spread < smallest) or np.any(sizes > 1.0 / smallest)
+        if too_narrow:
             X = X.astype(np.float64, copy=False)
         inverse_scale = np.ones_like(deviation)
         if scale:
@@ -63,9 +70,12 @@ class StandardizedDesign:
             _refuse(below, names, f"deviate by less than {TINY:.2g}; multiply them.")
         if center:
             inverse_scale[deviation == 0.0] = 0.0
-        beyond = np.maximum(np.abs(mean), deviation) * inverse_scale > MAX_SIZE
+        sizes *= inverse_scale
         advice = "divide them" if scale else "use standardize=True"
-        _refuse(beyond, names, f"exceed {MAX_SIZE:g}; {advice}.")
+        _refuse(sizes > MAX_SIZE, names, f"exceed {MAX_SIZE:g}; {advice}.")
+        below = (sizes > 0.0) & (sizes.max(initial=0.0) < MIN_SIZE)
+        advice = "multiply them" if scale else "use standardize=True"
+        _refuse(below, names, f"are below {MIN_SIZE:g} in size; {advice}.")
         return cls(X, mean if center else np.zeros_like(mean), inverse_scale)
 
     @property
@@ -169,7 +179,7 @@ class UnpenalizedColumns:
             np.sqrt(weights)[:, np.newaxis] * columns, full_matrices=False
         )
         rtol = max(columns.shape) * np.finfo(design.X.dtype).eps
-        rank = np.count_nonzero(values > rtol * values[0])
+        rank = np.count_nonzero(values > max(rtol * values[0], TINY))
         self._combination = directions[:rank].T / values[:rank]
         self.basis = columns @ self._combination
         if fit_intercept:

@@ -29,6 +29,8 @@ ENTRY_MARGIN = 0.1
 # Share of the natural radius where the curvature is measured first, and the largest
 # number of models that the search for that radius takes after it.
 PROBE_SHARE = 1e-3
+# Slopes that fall by less than this share tell nothing: a loss may be linear there.
+FLAT_SHARE = 1e-6
 MAX_ENTRY_TRIALS = 8
 # A callable may keep several groups however small the radius is.
 MAX_HALVINGS = 14
@@ -116,7 +118,7 @@ def _radius_of_one_group(problem, projection, **options):
     fit = alone.solve(eta, projection, **options)
     slope = alone.constraint(projection).screening_scores(alone.gradient(fit)).max()
     low, lead = 0.0, size - scores[~first]
-    eta *= lead.min(initial=size) / max(size - slope, TINY)
+    eta *= lead.min(initial=size) / max(size - slope, FLAT_SHARE * size)
     for _ in range(MAX_ENTRY_TRIALS):
         fit = alone.solve(eta, projection, **options)
         coef = spread(fit.coef, features, problem.objective)
@@ -124,7 +126,7 @@ def _radius_of_one_group(problem, projection, **options):
         scores = constraint.screening_scores(gradient)
         slope = scores[first].max()
         new_lead = slope - scores[~first]
-        loss = np.maximum(lead - new_lead, TINY)
+        loss = np.maximum(lead - new_lead, np.maximum(FLAT_SHARE * lead, TINY))
         entry = low + (eta - low) * np.min(lead / loss, initial=np.inf)
         if new_lead.min(initial=np.inf) >= 0.0:
             if entry < (1.0 + 2.0 * ENTRY_MARGIN) * eta or slope <= 0.1 * size:

@@ -27,6 +27,11 @@ def make_score(scoring, huber_epsilon, loss, classes, y, sample_weight):
     survival times it is None, the gain of the partial likelihood in a fold, and for
     other criteria it has one row, the score of the fold.
     """
+    if isinstance(scoring, str) and loss in TIES:
+        raise ValueError(
+            "scoring must be None or a function for survival times, which no scorer of "
+            f"scikit-learn takes, got {scoring!r}."
+        )
     if scoring is None and (loss in TIES or classes is not None):
         return None if loss in TIES else score_labels
     if scoring is None and loss == "poisson":

@@ -35,6 +35,11 @@ def plain_target(y, numeric=False):
     values = np.array(y, dtype=object) if is_list else np.asarray(y)
     if values.ndim == 0:
         return y
+    if values.ndim > 2 or values.shape[1:] == (0,):
+        raise ValueError(
+            "y must have the shape (n_samples,) or (n_samples, n_targets), got "
+            f"{values.shape}."
+        )
     if values.dtype.kind == "O":
         types = {str if isinstance(v, str) else type(v) for v in values.ravel()}
         numbers_only = all(issubclass(t, (numbers.Number, np.bool_)) for t in types)

@@ -361,9 +361,12 @@ class BaseSparseAutoencoder(AutoencoderOutputMixin, BaseNetwork):
                 "are zero, or the projection cannot keep more."
             )
         elif n_selected == 0:
+            advice = f"Increase eta (now {self.eta_:g})."
+            if self.eta_ == np.inf:
+                advice = "The features are constant, or have no effect."
             message = (
-                "No feature was selected: the projection made every column of the "
-                f"first layer zero. Increase eta (now {self.eta_!r})."
+                "No feature was selected: the training or the projection made every "
+                f"column of the first layer zero. {advice}"
             )
         else:
             return

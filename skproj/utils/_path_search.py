@@ -94,8 +94,8 @@ def choose_by_gain(
         means, errors = shares @ scores, _standard_errors(scores, weights, n_repeats)
         limits = means[np.arange(len(best)), best] - errors[best]
         good = means >= limits[:, np.newaxis]
-    else:
-        good = kept >= keep_gain
+    else:  # the best is kept also if it loses
+        good = gains >= largest if keep_gain == 1.0 else kept >= keep_gain
     good &= families == families[best][:, np.newaxis]
     if keep_gain not in (1.0, ONE_STANDARD_ERROR):
         good |= ~learns[:, np.newaxis]

@@ -51,8 +51,7 @@ def check_complete(y):
 def count_missing(labels):
     """Return in how many rows of a list, array or frame there is NaN, None or NA."""
     if np.ma.is_masked(labels):
-        mask = np.ma.getmaskarray(labels)
-        return np.count_nonzero(mask.reshape(len(mask), -1).any(axis=1))
+        return _count_rows(np.ma.getmaskarray(labels))
     array = np.asarray(labels)
     if array.dtype.kind in "US" and isinstance(labels, list | tuple):
         array = np.asarray(labels, dtype=object)  # not "nan"
@@ -62,7 +61,12 @@ def count_missing(labels):
         missing = np.isnan(array)
     else:
         missing = np.array([_is_missing(label) for label in array.ravel()], dtype=bool)
-    return np.count_nonzero(missing.reshape(len(array), -1).any(axis=1))
+    return _count_rows(missing.reshape(array.shape))
+
+
+def _count_rows(missing):
+    """Return in how many rows of any shape something is missing."""
+    return np.count_nonzero(missing.any(axis=tuple(range(1, missing.ndim))))
 
 
 def _is_missing(label):

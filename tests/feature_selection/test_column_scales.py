@@ -12,6 +12,7 @@ from skproj.feature_selection import (
     StabilitySelector,
     eta_path,
 )
+from skproj.linear_model._constraint import CoefficientBall
 
 EXPONENTS = {"float64": [-1000, -540, 0, 1, 540, 1000], "float32": [-140, -66, 60, 120]}
 WIDTH = 12
@@ -133,6 +134,92 @@ def test_columns_that_are_refused_are_named(scale, parameters, message):
     frame[["b", "c"]] *= scale
     with pytest.raises(ValueError, match=message):
         ProjectionFeatureSelector(**parameters).fit(frame, y)
+
+
+def test_columns_whose_squares_are_zero_are_refused():
+    """The dual norm of their gradients would be zero, and no feature the optimum."""
+    X, y = make_data()
+    labels = np.digitize(y, [-1.0, 1.0])
+    selector = ProjectionFeatureSelector(eta=1e160, projection="l12", standardize=False)
+    with pytest.raises(ValueError, match=r"are below 1e-150 in size; use standardize"):
+        selector.fit(1e-160 * X, labels)
+    selector.set_params(eta=1.0).fit(np.hstack([X, 1e-160 * X]), labels)
+    assert selector.get_support()[:WIDTH].any()
+    assert not selector.get_support()[WIDTH:].any()
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array, in_blocks])
+@pytest.mark.parametrize("exponent", [-200, 140])
+def test_targets_need_not_fit_into_the_dtype_of_the_features(exponent, make):
+    """The search for features multiplies residuals with columns of float32."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 400)).astype(np.float32)
+    y = np.ldexp((X[:, 0] - X[:, 1]).astype(np.float64), exponent)
+    size = np.ldexp(1.0, exponent)
+    options = {"eta": size, "standardize": False, "tol": 1e-6 * min(size, 1.0) ** 2}
+    found = ProjectionFeatureSelector(**options).fit(make(X), y)
+    expected = ProjectionFeatureSelector(**options).fit(X.astype(np.float64), y)
+    assert_array_equal(found.get_support(indices=True), [0, 1])
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_large_constant_column_of_single_precision(fit_intercept):
+    """Its products are beyond the range of float32."""
+    X, y = make_data("float32")
+    X[:, 5] = 1e38
+    options = {"eta": 1.0, "fit_intercept": fit_intercept}
+    found = ProjectionFeatureSelector(**options).fit(X, y)
+    expected = ProjectionFeatureSelector(**options).fit(X.astype(np.float64), y)
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -530, 530, 1000])
+def test_scores_whose_squares_are_no_numbers(exponent):
+    coef = np.ldexp(np.array([[1.0, 1.0], [3.0, 4.0], [0.0, 0.0]]), exponent)
+    scores = CoefficientBall("l12", 1.0).scores(coef)
+    assert_allclose(scores, np.ldexp([np.sqrt(2.0), 5.0, 0.0], exponent), rtol=1e-12)
+
+
+def test_scores_of_tiny_features_that_are_always_kept():
+    """Their coefficients have squares beyond all numbers."""
+    X, y = make_data()
+    X[:, 1] *= 1e-160
+    selector = ProjectionFeatureSelector(
+        eta=1.0, projection="l12", standardize=False, always_keep=[1]
+    )
+    selector.fit(X, np.digitize(y, [-1.0, 1.0]))
+    assert np.isfinite(selector.scores_).all()
+    assert_allclose(
+        selector.scores_,
+        np.linalg.norm(np.ldexp(selector.coef_, -500), axis=0) * 2.0**500,
+    )
+
+
+@pytest.mark.parametrize("always_keep", [None, [4]])
+def test_subnormal_columns_beside_others(always_keep):
+    """Without standardisation nothing is divided by their size."""
+    X, y = make_data()
+    X[:, 4] *= 5e-324
+    options = {"eta": 1.0, "standardize": False}
+    found = ProjectionFeatureSelector(always_keep=always_keep, **options).fit(X, y)
+    expected = ProjectionFeatureSelector(never_keep=[4], **options).fit(X, y)
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        ProjectionFeatureSelector(eta=1.0, class_weight="balanced"),
+        ProjectionFeatureSelectorCV(etas=3, random_state=0),
+    ],
+)
+def test_sums_of_weights_do_not_overflow(selector):
+    X, y = make_data()
+    y, weight = (y > 0.0).astype(int), np.random.default_rng(0).random(80)
+    expected = selector.fit(X, y, sample_weight=weight).coef_
+    found = selector.fit(X, y, sample_weight=np.ldexp(weight, 1023)).coef_
+    assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_coefficients_beyond_all_numbers_are_named():

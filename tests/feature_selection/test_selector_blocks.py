@@ -258,3 +258,20 @@ def test_pipeline_begins_with_blocks():
     labels = clone(model).fit(X, y).predict(X)
     blocks = open_blocks(X, block_size=40)
     assert_array_equal(model.fit(blocks, y).predict(blocks), labels)
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_blocks_without_a_feature_to_choose(is_sparse):
+    """No column is ever read then."""
+    X, y = make_block_data("two classes", is_sparse)
+    blocks = RowBlocks(lambda: iter([X[:90], X[90:]]), X.shape, dtype=X.dtype)
+    for eta in (None, 1.0, np.inf):
+        selector = ProjectionFeatureSelector(
+            eta=eta, projection="l12", never_keep=np.arange(N_FEATURES)
+        )
+        with pytest.warns(UserWarning, match="No feature is selected"):
+            selector.fit(blocks, y)
+        with pytest.warns(UserWarning, match="No feature is selected"):
+            in_memory = clone(selector).fit(X, y)
+        assert_allclose(selector.intercept_, in_memory.intercept_)
+        assert not selector.coef_.any()

@@ -219,6 +219,12 @@ def test_events_are_needed_and_class_weights_refused():
         ProjectionFeatureSelector(class_weight="balanced").fit(X, Y)
 
 
+def test_named_scorers_are_refused():
+    """None of them takes an array of two fields."""
+    with pytest.raises(ValueError, match="scoring must be None or a function for surv"):
+        ProjectionFeatureSelectorCV(3, scoring="r2").fit(X, Y)
+
+
 def test_sample_weight_equals_repetition():
     """Weights of zero leave samples out, also the only event of a tie."""
     weight = np.random.default_rng(0).integers(0, 3, len(X))

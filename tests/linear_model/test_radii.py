@@ -83,6 +83,20 @@ def test_second_group_enters_just_beyond_the_first_radius(data, projection):
         assert np.count_nonzero(fit.coef.any(axis=1)) == n_groups
 
 
+def test_first_radius_where_the_loss_is_linear_at_zero():
+    """Small radii do not show how slopes fall there; rounding must not guess that."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 5))
+    y = 1e4 * (X[:, 0] + 0.5 * X[:, 1] + 0.01 * rng.normal(size=100))
+    problem = make_problem(X, y, loss="huber", standardize=False)
+    eta = make_etas(2, problem, **OPTIONS)[1]
+    for factor, n_features in ((1.0, 1), (1.3, 2)):
+        fit = problem.solve(factor * eta, "l12", tol=1e-7, max_iter=10_000)
+        assert np.count_nonzero(fit.coef) == n_features
+    problem = make_problem(X, 10.0 * y, loss="huber", standardize=False)
+    assert np.isfinite(make_etas(5, problem, **OPTIONS)).all()
+
+
 def test_first_radius_of_groups_forced_features_survival_and_sparse_data():
     """One group beside what is always in the model."""
     X, y = load_diabetes(return_X_y=True)

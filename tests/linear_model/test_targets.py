@@ -178,3 +178,24 @@ def test_targets_that_look_like_others(y, loss, message):
 )
 def test_targets_without_a_doubt(y):
     choose_loss("auto", y)
+
+
+@pytest.mark.parametrize("shape", [(4, 0), (4, 2, 2)])
+def test_shape_of_targets_is_named(shape):
+    """What validation says of two dimensions sounds like X."""
+    with pytest.raises(ValueError, match=rf"y must have the shape .* got \({shape[0]}"):
+        plain_target(np.zeros(shape))
+
+
+@pytest.mark.parametrize("labels", [np.zeros(0), np.array([], dtype=object)])
+def test_no_samples_are_no_error_of_reshape(labels):
+    X = np.zeros((0, 3))
+    with pytest.raises(ValueError, match="Found array with 0 sample"):
+        ProjectionFeatureSelector().fit(X, labels)
+
+
+def test_weights_that_make_targets_huge_are_named():
+    X = np.arange(8.0).reshape(4, 2) ** 2
+    selector = ProjectionFeatureSelector(eta=1.0)
+    with pytest.raises(ValueError, match="standard deviations; leave out the smallest"):
+        selector.fit(X[:, :1] * 0, [0.0, 1.0, 2.0, 3.7], [1.0, *3 * [1e-300]])

@@ -126,3 +126,14 @@ def test_one_column_without_scale_does_not_hide_the_others(column):
     X, y = planted(FEW)
     X = np.c_[X, column(X[:, 5])]
     assert quick(n_features_to_select=4).fit(X, y).score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("weight", [None, [1.0, 0.0, 0.0, 0.0], [1.0] + 3 * [1e-300]])
+def test_one_sample_is_left(weight):
+    """Equal ones are merged, those without weight left out; no part has any then."""
+    X = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    X = np.ones_like(X) if weight is None else X
+    model = SparseSupervisedAutoencoderRegressor((3,), eta=np.inf, random_state=0)
+    with pytest.warns(UserWarning, match="The features are constant"):
+        model.fit(X, np.full(4, 2.0), sample_weight=weight)
+    assert_allclose(model.predict(X), 2.0, atol=0.5)

@@ -25,6 +25,20 @@ def choose(scores, keep_gain=0.95, weights=None, radii=RADII, **options):
     return choose_by_gain(scores, weights, radii, keep_gain, **options)
 
 
+def test_best_is_kept_where_all_lose():
+    """The null model is not chosen unless it is asked for."""
+    scores = make_scores(np.array([0.0, -0.3, -0.2, -0.1, -0.2, -0.4]))
+    eligible = RADII > 0.0
+    for null in (0, None):
+        choice = choose(scores, 1.0, null=null, eligible=eligible)
+        assert_array_equal(choice.rows, [3])
+    draws = np.random.default_rng(0).multinomial(200, np.full(200, 1 / 200), 50)
+    assert eligible[
+        choose(scores, 1.0, null=0, eligible=eligible, draws=draws).rows
+    ].all()
+    assert_array_equal(choose(scores, 1.0, null=0).rows, [0])
+
+
 @pytest.mark.parametrize(
     ("keep_gain", "row"), [(0.95, 3), (0.96 - 1e-9, 3), (0.97, 4), (1.0, 4), (0.4, 1)]
 )

@@ -423,7 +423,8 @@ def draw_parts(trainer, *, stratify):
     """Leave out each sample once, where the ranking asks for parts of the samples.
 
     Returns shares of shape (n_parts, n_samples): 0 for a sample that is left out, else
-    1. With `stratify` the targets are labels, of which each part has some.
+    1. With `stratify` the targets are labels, of which each part has some. There is no
+    part without weight.
     """
     train = trainer.data.train
     n_samples = len(train)
@@ -437,7 +438,7 @@ def draw_parts(trainer, *, stratify):
         order = order[np.argsort(labels[order], kind="stable")]
     shares = np.ones((min(N_PARTS, n_samples), n_samples))
     shares[np.arange(n_samples) % len(shares), order] = 0.0
-    return shares
+    return shares[shares @ train.weight.cpu().numpy() > 0.0]
 
 
 def _ratios(norms, of):
