@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from autoencoder_helpers import scheduled
+from autoencoder_helpers import Callback, clip_columns, scheduled
 from consensus_helpers import FEW, MANY, SMALL, WIDE, assert_alike, planted, quick
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
@@ -68,14 +68,7 @@ def test_model_of_all_features_is_only_refined(n_samples, params):
     assert importances[:3].min() > importances[3:].max()
 
 
-def shorten(W, radius, axis):
-    """Shorten the columns by one length, as a callable without a known ball."""
-    norms = np.linalg.norm(W, axis=axis)
-    threshold = norms.max() / (1.0 + radius)
-    return W * np.maximum(1.0 - threshold / np.where(norms > 0, norms, 1.0), 0.0)
-
-
-@pytest.mark.parametrize("projection", [*SPARSIFYING, "hoyer", shorten])
+@pytest.mark.parametrize("projection", [*SPARSIFYING, "hoyer", clip_columns])
 @pytest.mark.parametrize("n_samples", [FEW, MANY])
 def test_every_projection_selects(n_samples, projection):
     """A number of features, and the radius that it had."""
@@ -101,37 +94,19 @@ def test_layers_and_precision(n_samples, hidden):
         layers = model.module_.encoder[::2]
         assert [layer.out_features for layer in layers] == [*hidden, 2]
         x = X.astype(dtype)
-        for array in (model.transform(x), model.reconstruct(x), model.encoder_weights_):
+        outputs = model.transform(x), model.predict_proba(x), model.reconstruct(x)
+        for array in (*outputs, model.encoder_weights_):
             assert array.dtype == dtype
         assert model.feature_importances_.dtype == dtype
         assert model.score(x, y) > 0.8
 
 
-@pytest.mark.parametrize("n_samples", [FEW, MANY])
-def test_samples_held_back_and_calibration(n_samples):
-    """The held-back samples set the temperature."""
-    X, y = planted(n_samples)
-    model = quick(n_features_to_select=4, max_epochs=8, calibrate=True).fit(X, y)
-    assert model.n_selected_features_ == 4
-    assert model.temperature_ > 0.0
-    assert model.temperature_ != 1.0
-
-
-class Stop:
+class Stop(Callback):
     """A callback that ends the first task of a kind, and keeps what it saw."""
 
     def __init__(self, task_name):
         self.task_name = task_name
         self.models = []
-
-    def setup(self, estimator, context):
-        """Nothing to do."""
-
-    def teardown(self, estimator, context):
-        """Nothing to do."""
-
-    def on_fit_task_begin(self, estimator, context):
-        """Nothing to do."""
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
         """Keep the model, and ask to stop."""

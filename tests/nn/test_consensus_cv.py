@@ -57,6 +57,10 @@ def test_table_has_a_row_for_each_radius(n_samples):
     assert search.n_features_path_[-1] == 1
     assert np.all(np.diff(search.n_features_path_) < 0)
     assert set(range(3)) <= set(search.get_support(indices=True))
+    path = search.importances_path_
+    assert_array_equal(np.count_nonzero(path, axis=1), search.n_features_path_)
+    (row,) = np.flatnonzero(search.etas_ == search.eta_)
+    assert_array_equal(path[row], search.feature_importances_)
 
 
 @pytest.mark.parametrize("n_samples", [FEW, MANY])
