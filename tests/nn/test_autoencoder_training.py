@@ -40,12 +40,13 @@ def test_fit_leaves_global_state_alone(wide):
     torch_before = torch.random.get_rng_state()
     numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
     threads_before = torch.get_num_threads()
-    quick(n_threads=threads_before + 1, calibrate=True).fit(X, y).predict(X)
+    options = {"n_threads": threads_before + 1, "max_epochs": 1}
+    quick(calibrate=True, **options).fit(X, y).predict(X)
     assert torch.equal(torch.random.get_rng_state(), torch_before)
     assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
     assert torch.get_num_threads() == threads_before
     with pytest.raises(ValueError, match="diverged"):
-        quick(n_threads=threads_before + 1, learning_rate_init=1e38).fit(X, y)
+        quick(learning_rate_init=1e38, **options).fit(X, y)
     assert torch.get_num_threads() == threads_before
 
 

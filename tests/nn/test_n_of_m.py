@@ -90,7 +90,7 @@ def test_refusals(error, message, options):
         projection_n_of_m(**({"X": torch.ones(4, 8)} | options))
 
 
-@pytest.mark.parametrize("options", [{}, {"n": 1, "dim": 0}, {"n": 3, "m": 36}])
+@pytest.mark.parametrize("options", [{"n": 1, "dim": 0}, {"n": 3, "m": 36}])
 def test_compiled_as_one_graph(options):
     X = torch.randn(8, 72, requires_grad=True)
     function = partial(projection_n_of_m, **options)
