@@ -59,13 +59,13 @@ def test_values_of_a_category_are_selected_together(method, impute, tmp_path):
     assert {names[j] for j in step.feature_groups[0]} == cities
 
 
-@pytest.mark.parametrize("place", ["training", "held out"])
 @pytest.mark.parametrize(
-    ("task", "method"),
+    ("task", "method", "place"),
     [
-        ("classification", "selector"),
-        ("regression", "autoencoder"),
-        ("survival", "selector"),
+        ("classification", "selector", "training"),
+        ("classification", "selector", "held out"),
+        ("regression", "autoencoder", "held out"),
+        ("survival", "selector", "training"),
     ],
 )
 def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
