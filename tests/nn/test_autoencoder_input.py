@@ -171,8 +171,8 @@ def test_sparse_input_gives_the_model_of_dense_input(wide, layout):
 def test_sparse_input_stays_sparse():
     """Neither a fit nor a prediction with all the columns makes it dense at once."""
     rng = np.random.default_rng(0)
-    X = random_array((2500, 10000), density=1e-3, dtype=np.float32, rng=rng)
-    y = rng.integers(0, 2, 2500)
+    X = random_array((4000, 10000), density=1e-3, dtype=np.float32, rng=rng)
+    y = rng.integers(0, 2, 4000)
     params = {"hidden_layer_sizes": (2,), "max_epochs": 1, "keep_fraction": 0.05}
     model = quick(n_features_to_select=5, calibrate=True, **params)
     whole = quick(eta=np.inf, schedule="single", **params)
