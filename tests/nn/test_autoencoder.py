@@ -293,35 +293,6 @@ def test_calibration_improves_the_probabilities_of_new_samples():
         quick(calibrate=True).fit(X, lonely)
 
 
-def test_hundred_classes_of_five_samples():
-    """Many small classes are told apart."""
-    rng = np.random.default_rng(0)
-    y = np.repeat(np.arange(100), 5)
-    X = 3.0 * rng.standard_normal((100, 30))[y] + rng.standard_normal((500, 30))
-    X = StandardScaler().fit_transform(X)
-    model = quick(eta=np.inf, max_epochs=40, schedule="single").fit(X[::2], y[::2])
-    assert_array_equal(model.classes_, np.arange(100))
-    assert model.predict_proba(X).shape == (500, 100)
-    assert model.score(X[1::2], y[1::2]) > 0.7
-    sparse = quick(n_features_to_select=10).fit(X, y)
-    assert sparse.transform(X).shape == (500, 100)
-    assert sparse.score(X, y) > 0.3
-
-
-def test_reconstruction_of_the_double_schedule(wide):
-    """The selected features are rebuilt better than by zero, the others are zero."""
-    factors = np.random.default_rng(0).standard_normal((300, 2))
-    X = np.repeat(factors, 6, axis=1) + 0.3 * wide[0][:, :12]
-    X = StandardScaler().fit_transform(X)
-    y = (factors[:, 0] > 0).astype(int)
-    params = {"schedule": "double", "reconstruction_weight": 1.0}
-    model = quick(n_features_to_select=6, **params).fit(X, y)
-    support = model.get_support()
-    reconstruction = model.reconstruct(X)
-    assert not reconstruction[:, ~support].any()
-    assert np.mean((reconstruction - X)[:, support] ** 2) < 0.6
-
-
 def test_weights_before_fit_are_missing(wide):
     """As every fitted attribute of scikit-learn."""
     assert not hasattr(quick(), "encoder_weights_")

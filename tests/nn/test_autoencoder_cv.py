@@ -100,16 +100,6 @@ def test_one_standard_error_is_sparser(wide):
     assert sparse.n_selected_features_ < best.n_selected_features_
 
 
-def test_radii_may_come_in_any_order_and_twice(wide):
-    """They are sorted, and infinity is the network without selection."""
-    X, y = wide
-    search = quick(etas=(0.5, np.inf, 3, 0.5), input_noise=1.0).fit(X, y)
-    assert_array_equal(search.etas_, [np.inf, 3.0, 0.5])
-    assert search.n_features_path_[0] == 30
-    again = quick(etas=np.array([3.0, 0.5, np.inf]), input_noise=1.0).fit(X, y)
-    assert_array_equal(search.predict_proba(X), again.predict_proba(X))
-
-
 @pytest.mark.parametrize("scoring", ["balanced_accuracy", "callable"])
 def test_scorer_decides(wide, scoring):
     """By name, or a function of the model, which sees fitted models."""

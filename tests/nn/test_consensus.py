@@ -1,6 +1,5 @@
 """The consensus schedule: numbers of features, options, callbacks, copies."""
 
-import copy
 import pickle
 
 import numpy as np
@@ -19,7 +18,6 @@ from skproj.nn._training._consensus import (
     draw_parts,
     has_few_samples,
 )
-from skproj.persistence import dump, load
 from skproj.projection._registry import SPARSIFYING
 
 
@@ -44,15 +42,6 @@ def test_number_of_features_is_met_and_its_radius_leads_there(n_samples, n_featu
         etas.append(model.eta_)
     assert etas == sorted(etas, reverse=True)
     assert np.all(model.get_support(indices=True) < 3)
-
-
-@pytest.mark.parametrize("n_samples", [FEW, MANY])
-def test_informative_features_are_found_and_predict(n_samples):
-    """With the default of everything but the number of features."""
-    model = SparseSupervisedAutoencoder(n_features_to_select=3, random_state=0)
-    model.fit(*planted(n_samples, 200))
-    assert_array_equal(model.get_support(indices=True), [0, 1, 2])
-    assert model.score(*planted(n_samples, 200, seed=1)) > 0.9
 
 
 @pytest.mark.parametrize("params", [{"eta": np.inf}, {"n_features_to_select": 30}])
@@ -138,26 +127,6 @@ def test_callback_that_stops_leaves_a_usable_model(n_samples):
     # 30, 21, 15, 11, 8, 6, 5 and 4 features, and 4 with less noise.
     assert model.n_iter_ == 9
     assert model.n_selected_features_ == 4
-
-
-@pytest.mark.parametrize("n_samples", [FEW, MANY])
-def test_fitted_models_survive_copies(n_samples, tmp_path):
-    """Pickles, files, deep copies and compact models predict alike."""
-    X, y = planted(n_samples)
-    model = quick(n_features_to_select=4).fit(X, y)
-    dump(model, tmp_path / "model")
-    copies = [
-        load(tmp_path / "model"),
-        pickle.loads(pickle.dumps(model)),
-        copy.deepcopy(model),
-    ]
-    for other in copies:
-        assert_alike(other, model, X, rtol=0)
-        assert_array_equal(other.reconstruct(X), model.reconstruct(X))
-        assert other.eta_ == model.eta_
-        other.partial_fit(X, y)
-    few = X[:, model.get_support()]
-    assert_allclose(model.compact().predict_proba(few), model.predict_proba(X))
 
 
 @pytest.mark.parametrize("n_samples", [FEW, MANY])

@@ -119,7 +119,7 @@ def test_folds_choose_the_noise_of_the_last_stage(signal):
 def test_given_radii_are_tried_from_dense_to_sparse(n_samples):
     """With any scoring; with few samples the folds rank the features as well."""
     X, y = planted(n_samples)
-    search = quick(etas=[1.0, 10.0, 3.0], scoring="accuracy").fit(X, y)
+    search = quick(etas=(1.0, 10, 3.0, 1.0), scoring="accuracy").fit(X, y)
     assert_array_equal(search.etas_, [10.0, 3.0, 1.0])
     assert np.all(np.diff(search.n_features_path_) <= 0)
     assert search.n_features_path_[0] > search.n_features_path_[-1] > 0

@@ -1,8 +1,5 @@
 """Sparse perceptrons: sparsity, optimality, outputs."""
 
-import pickle
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +9,6 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseMLPClassifier, SparseMLPRegressor
@@ -317,27 +313,6 @@ def test_sparse_input_gives_the_model_of_dense_input(blobs, solver):
     thin = quick(solver=solver, sparsity_tol=0.1).fit(csr_array(X), y)
     assert_same_network(dense, thin)
     assert_array_equal(thin.predict_proba(csr_array(X)), dense.predict_proba(X))
-
-
-def test_grid_search_over_the_sparsity(blobs):
-    X, y = blobs
-    search = GridSearchCV(
-        quick(sparsity_tol=0.1), {"target_sparsity": [0.5, 0.99]}, cv=2
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "The network is constant")
-        search.fit(X, y)
-    assert search.best_params_ == {"target_sparsity": 0.5}
-
-
-def test_fitted_state_survives_a_pickle(blobs):
-    X, y = blobs
-    model = quick(target_sparsity=0.97, hidden_layer_sizes=(40, 40), max_epochs=60)
-    model.fit(X, y)
-    copied = pickle.loads(pickle.dumps(model))
-    assert_array_equal(copied.predict_proba(X), model.predict_proba(X))
-    assert_same_network(copied, model)
 
 
 @pytest.mark.parametrize(

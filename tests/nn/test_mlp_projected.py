@@ -77,7 +77,7 @@ def test_number_of_weights_of_each_layer_is_exact(blobs, target, expected):
 
 def test_digits_at_a_sparsity_as_accurate_as_dense(digits):
     X, X_test, y, y_test = digits
-    params = {"hidden_layer_sizes": (128, 64), "random_state": 0}
+    params = {"hidden_layer_sizes": (64, 32), "random_state": 0}
     dense = SparseMLPClassifier(alpha=0.0, **params).fit(X, y)
     model = SparseMLPClassifier(method="projected", **params).fit(X, y)
     assert model.score(X_test, y_test) > dense.score(X_test, y_test) - 0.01
@@ -178,13 +178,6 @@ def test_settings_of_the_search_are_ignored(blobs):
         alpha=0.1, sparsity_tol=0.5, max_search_iter=1, trim=False, debias=False
     )
     assert_same_network(model, other.fit(*blobs))
-
-
-def test_warm_start_continues(blobs):
-    X, y = blobs
-    cold = quick(target_sparsity=0.0).fit(X, y)
-    warm = quick(target_sparsity=0.0, warm_start=True).fit(X, y).fit(X, y)
-    assert warm.loss_curve_[0] < 0.8 * cold.loss_curve_[0]
 
 
 def test_weights_without_effect():
