@@ -8,6 +8,7 @@ from projection_cases import (
     assert_equal_to_rounding,
     each_ball,
     matrices,
+    onto_vector_ball,
 )
 
 import skproj.projection
@@ -102,6 +103,16 @@ def test_projection_is_equivariant(ball, X, share, random):
     P = ball.project(X, radius)
     moved = ball.project(-X[rows][:, columns], radius)
     assert_equal_to_rounding(moved, -P[rows][:, columns], ball.norm(X))
+
+
+@each_ball
+@given(matrices(), shares)
+def test_projection_of_one_column_is_that_of_the_inner_ball(ball, X, share):
+    """A single group leaves only the inner norm."""
+    column = X[:, :1]
+    radius = share * ball.norm(column)
+    expected = onto_vector_ball(column, radius, ball.inner_norm)
+    assert_equal_to_rounding(ball.project(column, radius), expected, ball.norm(column))
 
 
 @each_ball
