@@ -1,7 +1,5 @@
 """Data of the benchmarks: images, spectra, a chaotic series and single cells."""
 
-import math
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -128,33 +126,6 @@ def test_error_falls_with_the_fourth_power_of_the_step(series, tau):
     ]
     assert errors[1] < 1e-6
     assert errors[0] / errors[1] > 100.0  # 256 for equal shares of tau
-
-
-@pytest.mark.parametrize("tau", [0.3, 2.0, 4.5])
-def test_series_settles_at_the_fixed_point_below_the_bifurcation(series, tau):
-    """There a / (1 + x^10) = b; whether it is stable depends on the delay."""
-    x = series(10, a=0.3, tau=tau, n_discarded=1500)
-    # Its slope decides: the equation there is dx/dt = -c x(t - tau) - b x.
-    c = 0.1 * (10.0 * (1.0 - 0.1 / 0.3) - 1.0)
-    bifurcation = math.acos(-0.1 / c) / math.sqrt(c**2 - 0.01)
-    assert (bifurcation > tau) == np.allclose(x, 2.0**0.1, atol=1e-3)
-
-
-def test_longer_delay_oscillates_and_the_default_does_not_repeat_itself(series):
-    assert np.ptp(series(100, tau=6.0, n_discarded=3000)) > 0.1
-    x = series(3000, n_discarded=1000)
-    windows = np.lib.stride_tricks.sliding_window_view(x, 100)
-    distance = np.abs(windows[500:] - windows[0]).max(axis=1)
-    assert distance.min() > 1e-3
-
-
-def test_series_is_positive_and_bounded(series):
-    """Production is at most a times the maximum of x / (1 + x^10)."""
-    for history in np.linspace(0.2, 0.8, 5):
-        x = series(2000, history=history)
-        peak = (1.0 / 9.0) ** 0.1
-        assert 0.0 < x.min()
-        assert x.max() < 2.0 * peak / (1.0 + 1.0 / 9.0)
 
 
 def test_seed_decides_everything(mackey_glass):

@@ -223,16 +223,15 @@ def test_an_index_is_suggested_only_where_it_names_the_rows(capsys):
     assert "--encode" not in error  # there are more values than it takes
 
 
-@pytest.mark.parametrize("factor", [1e-42, 1e-18, 1e36])
-def test_units_of_a_column_make_no_difference(factor, tmp_path):
+def test_units_of_a_column_make_no_difference(tmp_path):
     """Also where float32 has no squares or no inverse of its numbers."""
     chosen = []
-    for scale in (1.0, factor):
+    for scale in (1.0, 1e-42, 1e-18, 1e36):
         frame = make_frame()
         frame["gene0"] *= scale
         out = tmp_path / f"{scale}"
         assert select(frame, "--out", out) == 0
         rows = read_features(out)
         chosen.append({r["feature"]: r["selected"] for r in rows})
-    assert chosen[0] == chosen[1]
+    assert all(other == chosen[0] for other in chosen)
     assert chosen[0]["gene0"] == "TRUE"

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from cli_helpers import make_frame, read_features, select, selected, write
 from panel_helpers import run_panel
-from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -18,8 +17,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import (
     ProjectionFeatureSelector,
-    SparseSupervisedAutoencoder,
-    SparseSupervisedAutoencoderRegressor,
     persistence,
 )
 from skproj.cli import main
@@ -104,39 +101,6 @@ def test_program_predicts_numbers_as_apply_does(tmp_path, capsys):
     found = predictions(panel, path)
     assert found.columns.tolist() == ["prediction"]
     np.testing.assert_allclose(found["prediction"], model.predict(X), rtol=1e-6)
-
-
-@pytest.mark.parametrize("target", ["two", "three", "number"])
-def test_mean_of_models_in_double_precision(target, tmp_path):
-    X, y = targets()[0], targets()[1][target]
-    path, table = tmp_path / "model.skops", tmp_path / "table.csv"
-    X.to_csv(table, index=False)
-    options, weights = {"eta": np.inf, "max_epochs": 5, "random_state": 0}, [3, 1]
-    if target == "number":
-        network = SparseSupervisedAutoencoderRegressor(**options)
-        last = VotingRegressor([("a", Ridge()), ("b", network)], weights=weights)
-    else:
-        network = SparseSupervisedAutoencoder(**options)
-        parts = [("a", LogisticRegression()), ("b", network)]
-        last = VotingClassifier(parts, voting="soft", weights=weights)
-    loss = "squared_error" if target == "number" else "log_loss"
-    selector = ProjectionFeatureSelector(loss=loss, n_features_to_select=3)
-    model = make_pipeline(StandardScaler(), selector, last).fit(X, y)
-    if target == "two":
-        frozen = FrozenEstimator(model)
-        model = FixedThresholdClassifier(frozen, threshold=0.8, pos_label="red")
-        model.fit(X, y)
-    persistence.dump(model, path)
-    assert export(path, tmp_path / "panel") == 0
-    found = predictions(tmp_path / "panel", table)
-    if target == "number":
-        np.testing.assert_allclose(found["prediction"], model.predict(X), rtol=1e-9)
-        return
-    assert found["prediction"].tolist() == model.predict(X).tolist()
-    assert target == "three" or (frozen.predict(X) != model.predict(X)).any()
-    probabilities = found[[f"probability_{label}" for label in model.classes_]]
-    expected = model.predict_proba(X)
-    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-9)
 
 
 def test_table_of_the_panel(mean, tmp_path):
@@ -249,24 +213,6 @@ def test_details_of_another_selection_are_not_taken(result, small, tmp_path, cap
         assert "direction" not in read_panel(tmp_path / "panel")[0]
 
 
-def test_pipeline_that_a_program_has_saved(tmp_path, capsys):
-    frame = make_frame()
-    X, y = frame.drop(columns="kind"), frame["kind"]
-    selector = ProjectionFeatureSelector(n_features_to_select=3)
-    model = make_pipeline(StandardScaler(), selector, LogisticRegression()).fit(X, y)
-    path, out = tmp_path / "model.skops", tmp_path / "panel"
-    persistence.dump(model, path)
-    assert export(path, out) == 0
-    assert capsys.readouterr().out.startswith("The panel needs 3 of 8 columns.")
-    *rows, last = read_panel(out)
-    assert last["name"] == "(intercept)"
-    score = float(last["coefficient red"])
-    for row in rows:
-        x = (X[row["column"]] - float(row["center"])) / float(row["scale"])
-        score = score + x * float(row["coefficient red"])
-    np.testing.assert_allclose(score, model.decision_function(X)[:, 2])
-
-
 def targets():
     """Return the table without its target, and targets of each kind."""
     frame = make_frame()
@@ -290,7 +236,7 @@ def targets():
     ids=["logistic", "classes", "ridge", "Cox"],
 )
 def test_sum_over_the_panel_is_the_output_of_a_linear_model(
-    last, target, loss, tmp_path
+    last, target, loss, tmp_path, capsys
 ):
     """It is the intercept and coefficients times standardised columns."""
     X, y = targets()[0], targets()[1][target]
@@ -298,6 +244,7 @@ def test_sum_over_the_panel_is_the_output_of_a_linear_model(
     model = make_pipeline(StandardScaler(), selector, last).fit(X, y)
     persistence.dump(model, tmp_path / "model.skops")
     assert export(tmp_path / "model.skops", tmp_path / "panel") == 0
+    assert capsys.readouterr().out.startswith("The panel needs 3 of 8 columns.")
     panel = pd.read_csv(tmp_path / "panel" / "panel.csv")
     intercept, rows = panel.iloc[-1], panel.iloc[:-1]
     assert intercept["name"] == "(intercept)"

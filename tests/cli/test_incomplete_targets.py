@@ -24,10 +24,8 @@ def with_gaps(frame, missing=None):
         (".csv", []),
         (".xlsx", []),
         (".parquet", []),
-        (".parquet", ["--backed"]),
         (".h5ad", []),
         (".h5ad", ["--layer", "same"]),
-        (".h5ad", ["--backed"]),
     ],
 )
 def test_rows_without_a_target_are_left_out(suffix, arguments, tmp_path, capsys):

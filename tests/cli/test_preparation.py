@@ -62,20 +62,6 @@ def test_categories_that_are_selected_are_named(tmp_path, capsys):
     assert "selected together; their numbers are in brackets: 'colour' (2)." in printed
 
 
-def test_without_the_option_the_error_names_it(tmp_path, capsys):
-    path = tmp_path / "table.csv"
-    make_gaps().to_csv(path, index=False)
-    assert select(path) == 2
-    assert "--encode onehot" in capsys.readouterr().err
-    assert select(path, "--drop", "sex") == 2
-    error = capsys.readouterr().err
-    assert "23 in 2 of 8 columns: 'gene1', 'gene5'; --impute median" in error
-    frame = make_frame().assign(note=[f"note {i}" for i in range(N_ROWS)])
-    frame.to_csv(path, index=False)
-    assert select(path, "--encode", "onehot") == 2
-    assert "'note' has 90 different values, more than the 50" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("kind", ["plain", "imputed"])
 def test_apply_needs_the_selected_columns_only(kind, tmp_path, capsys):
     """And looks at no others: they may be missing, text, or without numbers."""

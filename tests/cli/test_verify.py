@@ -1,7 +1,9 @@
 """skproj verify: the run of a report is repeated, and its numbers are compared."""
 
+import contextlib
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,22 @@ from cli_helpers import FAST, make_frame
 from skproj.cli import main
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Return a folder in which a report was written of a table beside it."""
+    folder = tmp_path_factory.mktemp("written")
+    with contextlib.chdir(folder):
+        make_frame(2).to_csv("table.csv", index=False)
+        arguments = ["select", "table.csv", "--target", "kind", *FAST, "--eta", "2"]
+        assert main([*arguments, "--out", "out"]) == 0
+    return folder
+
+
 @pytest.fixture
-def report(tmp_path, monkeypatch):
-    """Return a report that was written in the current folder."""
+def report(written, tmp_path, monkeypatch):
+    """Return a report that is in the current folder, as is its table."""
     monkeypatch.chdir(tmp_path)
-    make_frame(2).to_csv("table.csv", index=False)
-    arguments = ["select", "table.csv", "--target", "kind", *FAST, "--eta", "2"]
-    assert main([*arguments, "--out", "out"]) == 0
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     return tmp_path / "out" / "report.json"
 
 

@@ -248,22 +248,6 @@ def test_cv_keeps_what_a_fit_with_its_radius_keeps():
     assert selector.n_splits_ == 5
 
 
-def test_cv_results_are_consistent():
-    """Means, deviations and ranks follow from the scores of the splits.
-
-    A mean is that of the samples: larger test parts count more.
-    """
-    selector = ProjectionFeatureSelectorCV(ETAS, cv=3).fit(*DIABETES)
-    results = selector.cv_results_
-    splits = np.stack([results[f"split{i}_test_score"] for i in range(3)])
-    means = np.average(splits, axis=0, weights=[148, 147, 147])
-    assert_allclose(results["mean_test_score"], means)
-    assert_allclose(results["std_test_score"], splits.std(axis=0))
-    assert results["rank_test_score"][np.argmax(means)] == 1
-    assert np.all(np.diff(results["mean_n_features"]) >= 0.0)
-    assert np.isin(results["mean_n_features"] * 3, np.arange(31)).all()
-
-
 def test_cv_default_scores_are_log_loss_and_r2():
     """scoring=None depends on the loss, not on what a selector is."""
     y = DIABETES[1]

@@ -36,7 +36,6 @@ STRUCTURE = {
 
 # The tables of the checks have one feature or more.
 CHECKED = [
-    ProjectionFeatureSelector(always_keep=[0]),
     ProjectionFeatureSelector(never_keep=[0], projection="bilevel_l11"),
     ProjectionFeatureSelector(feature_groups=[[0]], always_keep=[], never_keep=[]),
     ProjectionFeatureSelectorCV(etas=5, cv=3, always_keep=[0]),

@@ -91,17 +91,6 @@ def test_selector_huber_is_robust():
     assert set(squared.get_support(indices=True)) != {0, 1}
 
 
-def test_selector_smaller_eta_is_sparser():
-    """The number of features grows with the radius."""
-    X, y = CANCER
-    n_selected = [
-        ProjectionFeatureSelector(eta=eta).fit(X, y).get_support().sum()
-        for eta in (0.01, 1.0, 5.0, 20.0)
-    ]
-    assert n_selected == sorted(n_selected)
-    assert n_selected[0] == 1
-
-
 def test_selector_coef_predicts_in_original_units():
     """Without a constraint the model is scikit-learn's, on raw data."""
     X, y = DIABETES
@@ -117,16 +106,6 @@ def test_selector_coef_predicts_in_original_units():
     selector = ProjectionFeatureSelector(eta=5.0).fit(X, y)
     decision = X @ selector.coef_[0] + selector.intercept_[0]
     assert np.mean((decision > 0) == y) > 0.95
-
-
-def test_selector_does_not_depend_on_units():
-    """Affine changes of features and target change nothing but the coefficients."""
-    X, y = DIABETES
-    factors = np.geomspace(1e-3, 1e3, 10)
-    plain = ProjectionFeatureSelector().fit(X, y)
-    other = ProjectionFeatureSelector().fit(X * factors + 1.0, 7.0 * y - 3.0)
-    assert_allclose(other.scores_, plain.scores_, atol=1e-8)
-    assert_allclose(other.coef_ * factors, 7.0 * plain.coef_, rtol=1e-5, atol=1e-5)
 
 
 def test_selector_without_standardize_depends_on_units():

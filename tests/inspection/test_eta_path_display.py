@@ -19,10 +19,6 @@ def test_path_of_selector(selector_cv):
     assert "η = 0" in [text.get_text() for text in display.ax_.texts]
     np.testing.assert_array_equal(x[1:], selector_cv.etas_[1:])
     np.testing.assert_array_equal(means, results["mean_test_score"])
-    low, high = means - results["std_test_score"], means + results["std_test_score"]
-    corners = display.band_.get_paths()[0].vertices
-    for edge in (low, high):
-        assert {*np.round(edge, 12)} <= {*np.round(corners[:, 1], 12)}
     counts = selector_cv.path_.n_selected.copy()
     counts[selector_cv.best_index_] = selector_cv.get_support().sum()
     np.testing.assert_array_equal(display.line_features_.get_ydata(), counts)
@@ -35,28 +31,6 @@ def test_path_of_selector(selector_cv):
     assert texts(display.legend_)[-1] == (
         f"chosen: η = {selector_cv.eta_:.3g}, {n_kept} features"
     )
-
-
-def test_path_of_search(search):
-    """The radii of a step of a pipeline, sorted, at the best value of the rest."""
-    display = EtaPathDisplay.from_estimator(search)
-    np.testing.assert_array_equal(display.etas, [0.1, 1.0, 5.0])
-    assert display.params[display.chosen_index] == search.best_params_
-    best_C = search.best_params_["logisticregression__C"]
-    for i, params in enumerate(display.params):
-        assert params["projectionfeatureselector__eta"] == display.etas[i]
-        assert params["logisticregression__C"] == best_C
-        row = search.cv_results_["params"].index(params)
-        for values, column in (
-            (display.mean_scores, "mean_test_accuracy"),
-            (display.std_scores, "std_test_accuracy"),
-            (display.n_features, "mean_test_n_features"),
-        ):
-            assert values[i] == search.cv_results_[column][row]
-    np.testing.assert_array_equal(display.line_.get_ydata(), display.mean_scores)
-    counts, choice = texts(display.legend_)[-2:]
-    assert counts == "features, mean of the folds"
-    assert choice.endswith(" features on average")
 
 
 def test_path_of_search_with_several_scores(search):
@@ -143,17 +117,6 @@ def test_other_parameters_are_compared_by_what_they_are():
     display = EtaPathDisplay.from_estimator(search_of(params, [0.5, 0.7]))
     assert list(display.etas) == [1.0, 2.0]
     assert display.note == ""
-
-
-def test_path_of_halving_has_each_radius_once():
-    """The last try counts, which had the most samples."""
-    etas = [1.0, 2.0, 4.0, 2.0, 4.0, 4.0]
-    means = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    search = search_of([{"eta": eta} for eta in etas], means)
-    display = EtaPathDisplay.from_estimator(search)
-    assert list(display.etas) == [1.0, 2.0, 4.0]
-    assert list(display.mean_scores) == [0.1, 0.4, 0.6]
-    assert display.chosen_eta == 4.0
 
 
 @pytest.mark.parametrize("etas", [[0.01, 0.1, np.inf], [0.2, 0.3, np.inf]])

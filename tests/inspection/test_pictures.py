@@ -1,5 +1,6 @@
 """What a display draws of a default estimator is what the estimator has."""
 
+import copy
 import functools
 
 import matplotlib.pyplot as plt
@@ -166,8 +167,7 @@ def test_default_network_search_is_refined():
 
 def test_table_of_an_older_version_has_every_radius():
     """It does not say which rows are a path, but the search knows its radii."""
-    X, y = CLASSES
-    search = SparseSupervisedAutoencoderCV(**FEW_EPOCHS).fit(X, y)
+    search = copy.copy(fitted("network search"))
     display = EtaPathDisplay.from_estimator(search)
     del search.path_rows_
     older = EtaPathDisplay.from_estimator(search)
@@ -241,6 +241,9 @@ def test_grid_search_has_every_radius(name):
     assert_draws_rows(display, results, rows, name="select__eta")
     assert_array_equal(display.n_features, results["mean_test_n_features"][rows])
     assert display.params[display.chosen_index] == search.best_params_
+    counts, choice = texts(display.legend_)[-2:]
+    assert counts == "features, mean of the folds"
+    assert choice.endswith(" features on average")
     note = "4 of 12 candidates; C = " if others else ""
     assert note in display.ax_.get_xlabel()
 

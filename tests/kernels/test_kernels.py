@@ -402,8 +402,11 @@ def assert_l1inf_is_exact(X, radius, P, theta):
     assert np.all(l1[~alive] <= theta * (1.0 + rounding) + rounding * l1.max())
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", LARGE)
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [*((kind, np.float64) for kind in LARGE)]
+    + [("gaussian", np.float32), ("scales", np.float32)],
+)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_l1inf_projection_of_large_matrix(shape, kind, dtype):
     """Both memory orders, radii from nearly nothing to nearly the norm."""

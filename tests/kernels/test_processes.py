@@ -112,7 +112,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB on Linux
 
 rng = np.random.default_rng(0)
-X = rng.random((3000, 8000), dtype=np.float32)
+X = rng.random((2000, 6000), dtype=np.float32)
 functions = {name: ball.projection for name, ball in BALLS.items()}
 functions["simplex"] = projection_simplex
 for name, project in functions.items():
@@ -129,7 +129,7 @@ for name, project in functions.items():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss")
 def test_projection_in_place_needs_little_memory():
-    """A fixed workspace, whatever the size of the matrix (92 MiB here)."""
+    """A fixed workspace, whatever the size of the matrix (46 MiB here)."""
     output = subprocess.run(
         [sys.executable, "-c", MEASURE_MEMORY],
         capture_output=True,

@@ -1,6 +1,5 @@
 """Problems of the tests of the linear models."""
 
-import cvxpy as cp
 import numpy as np
 
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
@@ -41,47 +40,6 @@ def make_problem(kind, **options):
     return BallConstrainedProblem(
         X, targets, loss=loss, huber_epsilon=HUBER_EPSILON, **options
     )
-
-
-def optimum(
-    kind,
-    X,
-    targets,
-    weights,
-    projection,
-    eta,
-    fit_intercept=True,
-    l2_reg=0.0,
-    positive=False,
-):
-    """Solve with cvxpy: X and the targets are used as they are."""
-    n_outputs = {"binary": 1, "multinomial": 3}.get(kind, 2)
-    W = cp.Variable((X.shape[1], n_outputs))
-    b = cp.Variable((1, n_outputs))
-    logits = X @ W + np.ones((len(X), 1)) @ b
-    if kind == "binary":
-        losses = cp.logistic(cp.multiply(1.0 - 2.0 * targets, logits[:, 0]))
-    elif kind == "multinomial":
-        chosen = cp.multiply(np.eye(3)[targets], logits)
-        losses = cp.log_sum_exp(logits, axis=1) - cp.sum(chosen, axis=1)
-    elif kind == "squared_error":
-        losses = 0.5 * cp.sum(cp.square(logits - targets), axis=1)
-    else:
-        losses = 0.5 * cp.sum(cp.huber(logits - targets, HUBER_EPSILON), axis=1)
-    norms = {
-        "l1": lambda: cp.sum(cp.abs(W)),
-        "l12": lambda: cp.sum(cp.norm(W, 2, axis=1)),
-        "l1inf": lambda: cp.sum(cp.max(cp.abs(W), axis=1)),
-    }
-    constraints = [norms[projection]() <= eta]
-    if not fit_intercept:
-        constraints.append(b == 0)
-    if positive:
-        constraints.append(W >= 0)
-    objective = weights @ losses / np.sum(weights)
-    objective += 0.5 * l2_reg * cp.sum_squares(W)
-    problem = cp.Problem(cp.Minimize(objective), constraints)
-    return problem.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9)
 
 
 def standardized(X, weights):

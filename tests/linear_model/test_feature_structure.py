@@ -4,11 +4,9 @@ import cvxpy as cp
 import numpy as np
 import pytest
 from linear_helpers import (
-    EXACT,
     HUBER_EPSILON,
     LOSSES,
     make_data,
-    optimum,
     standardized,
 )
 from numpy.testing import assert_allclose, assert_array_equal
@@ -131,22 +129,6 @@ def test_weights_are_those_of_the_adaptive_lasso():
     assert_allclose(coef[:, 0] * X.std(axis=0) * weights, lasso.coef_, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("projection", EXACT)
-def test_ridge_penalty_is_not_weighted(kind, projection):
-    """It is that of the coefficients without their weights."""
-    X, targets, loss = make_data(kind)
-    ones = np.ones(len(X))
-    Z = standardized(X, ones)
-    if loss != "log_loss":
-        targets = targets / targets.std(axis=0)
-    problem = make_problem(kind, feature_weights=np.full(12, 2.0), l2_reg=0.1)
-    fit = problem.solve(3.0, projection, tol=1e-7, max_iter=5000)
-    expected = optimum(kind, Z, targets, ones, projection, 1.5, l2_reg=0.1)
-    assert_allclose(fit.objective, expected, rtol=1e-5)
-    assert fit.objective - fit.gap <= expected + 1e-8
-
-
 def loss_with_basis(kind, epsilon=HUBER_EPSILON):
     """Return a loss with an intercept of three columns, orthonormal for its weights."""
     _, targets, name = make_data(kind)
@@ -196,51 +178,6 @@ def test_free_coefficients_are_found_from_afar(kind, offset):
     assert_allclose(loss.basis.T @ residuals, 0.0, atol=atol)
     at_end, _ = loss.value_and_residuals(products + loss.basis @ intercept)
     assert_allclose(value, at_end)
-
-
-@pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("kind", LOSSES)
-def test_forced_columns_are_unconstrained(kind, fit_intercept):
-    """Objective and certificate are those of a problem with free coefficients."""
-    problem = make_problem(kind, fit_intercept=fit_intercept, always_keep=[0, 7])
-    X, targets, loss = make_data(kind)
-    design = BallConstrainedProblem(
-        X, targets, loss=loss, fit_intercept=fit_intercept
-    ).design
-    scale = problem.target_scale
-    fit = problem.solve(0.5, "l12", tol=1e-8, max_iter=5000)
-    coef, intercept = problem.original_units(fit)
-    forced = np.isin(np.arange(12), [0, 7])
-    Z = design.toarray()
-    W = cp.Variable(coef.shape)
-    b = cp.Variable((1, coef.shape[1]))
-    constraints = [cp.sum(cp.norm(W[~forced], 2, axis=1)) <= 0.5]
-    logits = Z @ W
-    if fit_intercept:
-        logits = logits + np.ones((len(X), 1)) @ b
-    if kind == "binary":
-        losses = cp.logistic(cp.multiply(1.0 - 2.0 * targets, logits[:, 0]))
-    elif kind == "multinomial":
-        chosen = cp.multiply(np.eye(3)[targets], logits)
-        losses = cp.log_sum_exp(logits, axis=1) - cp.sum(chosen, axis=1)
-    else:
-        errors = logits - targets / scale
-        values = (
-            cp.square(errors)
-            if kind == "squared_error"
-            else cp.huber(errors, HUBER_EPSILON)
-        )
-        losses = 0.5 * cp.sum(values, axis=1)
-    reference = cp.Problem(cp.Minimize(cp.sum(losses) / len(X)), constraints)
-    expected = reference.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9)
-    assert_allclose(fit.objective, expected, rtol=1e-6)
-    assert fit.gap <= 1e-6 * max(1.0, fit.objective)
-    assert fit.objective - fit.gap <= expected + 1e-8
-    # In the units of the data, the model has the same loss.
-    logits = (X @ coef + intercept) / scale
-    assert_allclose(problem.loss.value_and_residuals(logits)[0], fit.objective)
-    if not fit_intercept:
-        assert_array_equal(intercept, 0.0)
 
 
 def test_forced_columns_are_partialled_out():

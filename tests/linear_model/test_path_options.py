@@ -28,7 +28,7 @@ LOSSES = (
     "cox_efron",
 )
 OFFSET = ("binary", "poisson", "cox", "cox_efron")
-N_PROBLEMS = 12
+N_PROBLEMS = 8
 
 
 def draw_options(loss, n_samples=40, seed=0):

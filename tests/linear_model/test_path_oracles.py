@@ -35,7 +35,7 @@ LOSSES = (
 )
 BILEVEL = {"bilevel_l11": "l1", "bilevel_l12": "l12", "bilevel_l1inf": "l1inf"}
 # With each loss and ball: together more than a thousand.
-N_PROBLEMS = 48
+N_PROBLEMS = 24
 N_WARM = 6
 
 

@@ -5,11 +5,7 @@ import pytest
 from linear_helpers import (
     BILEVEL,
     EXACT,
-    LOSSES,
-    gradient_at,
     make_data,
-    make_problem,
-    optimum,
     standardized,
 )
 from numpy.testing import assert_allclose, assert_array_equal
@@ -18,48 +14,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 import skproj.linear_model._ball_constrained as ball_constrained
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
-from skproj.projection import BALLS
-
-
-@pytest.mark.parametrize("l2_reg", [0.05, 2.0])
-@pytest.mark.parametrize("projection", EXACT)
-@pytest.mark.parametrize("kind", LOSSES)
-def test_ridge_agrees_with_cvxpy(kind, projection, l2_reg):
-    """Objective and certificate are right, also after few iterations."""
-    X, targets, loss = make_data(kind)
-    weights = np.random.default_rng(1).uniform(0.2, 3.0, len(X))
-    problem = make_problem(kind, sample_weight=weights, l2_reg=l2_reg)
-    scaled = targets if loss == "log_loss" else standardized(targets, weights)
-    for eta in (0.3, 1.5):
-        expected = optimum(
-            kind,
-            standardized(X, weights),
-            scaled,
-            weights,
-            projection,
-            eta,
-            l2_reg=l2_reg,
-        )
-        fit = problem.solve(eta, projection, tol=1e-8, max_iter=5000)
-        assert fit.converged
-        assert fit.gap <= 1e-8 * max(fit.objective, 1.0)
-        assert_allclose(fit.objective, expected, atol=2e-7)
-        for max_iter in (1, 2, 5):
-            early = problem.solve(eta, projection, max_iter=max_iter)
-            assert early.objective - expected <= early.gap + 1e-7
-
-
-@pytest.mark.parametrize("projection", EXACT)
-@pytest.mark.parametrize("kind", LOSSES)
-def test_ridge_meets_the_optimality_conditions(kind, projection):
-    """The gradient of loss and penalty is in the normal cone of the ball."""
-    problem = make_problem(kind, l2_reg=0.3)
-    fit = problem.solve(0.8, projection, tol=1e-10, max_iter=50000)
-    gradient, mean_loss = gradient_at(problem, fit.coef)
-    gradient += 0.3 * fit.coef
-    slope = BALLS[projection].dual_norm(gradient, axis=1)
-    assert_allclose(-np.vdot(gradient, fit.coef), 0.8 * slope, atol=1e-7)
-    assert_allclose(fit.objective, mean_loss + 0.15 * np.square(fit.coef).sum())
 
 
 @pytest.mark.parametrize("kind", ["binary", "multinomial"])

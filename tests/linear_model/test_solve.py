@@ -9,7 +9,6 @@ from linear_helpers import (
     gradient_at,
     make_data,
     make_problem,
-    optimum,
     standardized,
 )
 from numpy.testing import assert_allclose, assert_array_equal
@@ -19,70 +18,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 import skproj.linear_model._ball_constrained as ball_constrained
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._constraint import CoefficientBall
-from skproj.projection import BALLS, projection_l1inf_ball
-from skproj.projection._registry import SPARSIFYING
-
-
-@pytest.mark.parametrize("projection", EXACT)
-@pytest.mark.parametrize("kind", LOSSES)
-def test_solve_agrees_with_cvxpy(kind, projection):
-    """Objective, certificate and feasibility are right, with weights and intercept."""
-    X, targets, loss = make_data(kind)
-    weights = np.random.default_rng(1).uniform(0.2, 3.0, len(X))
-    problem = make_problem(kind, sample_weight=weights)
-    scaled = targets if loss == "log_loss" else standardized(targets, weights)
-    for eta in (0.3, 2.0):
-        expected = optimum(
-            kind, standardized(X, weights), scaled, weights, projection, eta
-        )
-        fit = problem.solve(eta, projection, tol=1e-8, max_iter=5000)
-        assert fit.converged
-        assert fit.gap <= 1e-8 * max(fit.objective, 1.0)
-        assert_allclose(fit.objective, expected, atol=2e-7)
-        norm = BALLS[projection].norm(fit.coef, axis=1)
-        assert norm <= eta * (1.0 + 1e-12)
-        # Early iterates: the certificate is above what is really missing.
-        for max_iter in (1, 2, 5):
-            early = problem.solve(eta, projection, max_iter=max_iter)
-            assert early.n_iter <= max_iter
-            assert early.objective - expected <= early.gap + 1e-7
-
-
-@pytest.mark.parametrize("kind", ["binary", "squared_error"])
-def test_solve_without_intercept_and_scaling_agrees_with_cvxpy(kind):
-    """Raw data without an intercept give the raw problem."""
-    X, targets, _ = make_data(kind)
-    problem = make_problem(kind, fit_intercept=False, standardize=False)
-    fit = problem.solve(1.0, "l1", tol=1e-8, max_iter=20000)
-    expected = optimum(kind, X, targets, np.ones(len(X)), "l1", 1.0, False)
-    assert_allclose(fit.objective, expected, rtol=1e-7)
-    assert_array_equal(fit.intercept, 0.0)
-
-
-@pytest.mark.parametrize("projection", [*EXACT, *BILEVEL])
-@pytest.mark.parametrize("kind", LOSSES)
-def test_solve_certificate_is_above_the_distance_to_the_minimum(kind, projection):
-    """The gap bounds what any point of the ball can gain, for bi-level names too."""
-    problem = make_problem(kind)
-    same_ball = "l1" if projection == "bilevel_l11" else projection[-5:]
-    best = problem.solve(1.0, same_ball, tol=1e-9, max_iter=10000)
-    fit = problem.solve(1.0, projection)
-    assert -1e-9 <= fit.objective - best.objective <= fit.gap + 1e-9
-
-
-@pytest.mark.parametrize("projection", SPARSIFYING)
-@pytest.mark.parametrize("kind", LOSSES)
-def test_solve_does_not_depend_on_the_start(kind, projection):
-    """A random start and the fit of another radius end where zero does."""
-    problem = make_problem(kind)
-    options = {"tol": 1e-9, "max_iter": 20000}
-    fit = problem.solve(0.7, projection, **options)
-    far = problem.solve(3.0, projection)
-    assert BALLS[projection].norm(far.coef, axis=1) > 0.7
-    for start in (far, problem.solve(0.1, projection)):
-        again = problem.solve(0.7, projection, start=start, **options)
-        assert_allclose(again.objective, fit.objective, atol=1e-6)
-        assert_allclose(again.coef, fit.coef, atol=2e-3)
+from skproj.projection import projection_l1inf_ball
 
 
 def test_solve_from_its_own_result_takes_one_iteration():

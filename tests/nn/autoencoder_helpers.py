@@ -1,5 +1,6 @@
 """Helpers of the tests of SparseSupervisedAutoencoder."""
 
+import numpy as np
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
@@ -49,3 +50,23 @@ def assert_same_model(one, other, X):
 
 
 SMALL = {"hidden_layer_sizes": (20,), "max_epochs": 2}
+
+
+def clip_columns(W, radius, axis):
+    """Shorten the columns by one length, as a callable without a known ball."""
+    norms = np.linalg.norm(W, axis=axis)
+    threshold = norms.max() / (1.0 + radius)
+    return W * np.maximum(1.0 - threshold / np.where(norms > 0, norms, 1.0), 0.0)
+
+
+class Callback:
+    """The hooks that most callbacks of the tests have no use for."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass

@@ -61,21 +61,6 @@ def mlp():
 
 
 @pytest.fixture
-def cnn():
-    """Convolutions of several kinds, the second depthwise, the third depthwise 1x1."""
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(2, 8, 3),
-        nn.Conv2d(8, 8, 3, groups=8),
-        nn.Conv2d(8, 8, 1, groups=8),
-        nn.BatchNorm2d(8),
-        nn.Conv2d(8, 6, 1),
-        nn.Flatten(),
-        nn.Linear(24, 6),
-    )
-
-
-@pytest.fixture
 def layer():
     """A layer with weights of norm far above 1."""
     torch.manual_seed(0)

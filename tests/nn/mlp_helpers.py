@@ -1,5 +1,6 @@
 """Helpers of the tests of the sparse perceptrons."""
 
+from autoencoder_helpers import Callback
 from numpy.testing import assert_array_equal
 
 from skproj import SparseMLPClassifier
@@ -21,20 +22,11 @@ def assert_same_network(one, other):
             assert_array_equal(a, b)
 
 
-class StopAfter:
+class StopAfter(Callback):
     """Callback that ends a fit after a number of tasks of a name."""
 
     def __init__(self, task_name, n_tasks):
         self.task_name, self.n_tasks, self.n_seen = task_name, n_tasks, 0
-
-    def setup(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
 
     def on_fit_task_end(self, estimator, context):
         self.n_seen += context.task_name == self.task_name

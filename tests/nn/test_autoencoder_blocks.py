@@ -105,7 +105,7 @@ def test_the_block_size_changes_nothing(schedule, is_sparse, options):
         quick(schedule=schedule, n_features_to_select=8, batch_size=16, **options).fit(
             open_blocks(X, block_size=size), y
         )
-        for size in (1, 7, 170, N_SAMPLES)
+        for size in ((7, N_SAMPLES) if options else (1, 170))
     ]
     for model in models[1:]:
         assert_same_model(models[0], model, X)

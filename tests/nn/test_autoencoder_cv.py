@@ -4,9 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
-from autoencoder_helpers import scheduled
+from autoencoder_helpers import Callback, scheduled
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import make_classification
@@ -15,10 +14,9 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from skproj import SparseSupervisedAutoencoder, SparseSupervisedAutoencoderCV
+from skproj import SparseSupervisedAutoencoderCV
 
 SMALL = {"hidden_layer_sizes": (20,), "max_epochs": 2, "random_state": 0}
-ETAS = [0.5, 3.0, 1.0]
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +42,6 @@ def quick(**params):
     return SparseSupervisedAutoencoderCV(**scheduled({**fixed, **params}))
 
 
-def single(**params):
-    return SparseSupervisedAutoencoder(**scheduled({**SMALL, **params}))
-
-
 def test_search_of_sparsities(wide):
     """With the Hoyer projection the path goes from small to large `eta`."""
     X, y = wide
@@ -59,25 +53,6 @@ def test_search_of_sparsities(wide):
     assert passed.etas_[0] == 0.0
     assert passed.etas_[-1] == 1.0
     assert_array_equal(passed.n_features_path_[[0, -1]], [30, 1])
-
-
-def test_default_radii_are_those_that_the_run_passes(wide):
-    """Decreasing, from all the features to one, and consistent attributes."""
-    X, y = wide
-    search = quick().fit(X, y)
-    n_etas = len(search.etas_)
-    assert n_etas > 3
-    assert np.all(np.diff(search.etas_) < 0)
-    counts = search.n_features_path_
-    assert np.all(np.diff(counts) <= 0)
-    assert search.etas_[0] == np.inf
-    assert counts[0] == 30
-    assert counts[-1] == 1
-    assert_array_equal(np.count_nonzero(search.importances_path_, axis=1), counts)
-    assert search.importances_path_.shape == (n_etas, 30)
-    row = np.flatnonzero(search.etas_ == search.eta_)
-    assert search.n_features_path_[row] == search.n_selected_features_
-    assert_array_equal(search.importances_path_[row][0], search.feature_importances_)
 
 
 def test_default_radii_of_far_more_features_than_samples_are_sparse():
@@ -125,16 +100,6 @@ def test_one_standard_error_is_sparser(wide):
     assert sparse.n_selected_features_ < best.n_selected_features_
 
 
-def test_radii_may_come_in_any_order_and_twice(wide):
-    """They are sorted, and infinity is the network without selection."""
-    X, y = wide
-    search = quick(etas=(0.5, np.inf, 3, 0.5), input_noise=1.0).fit(X, y)
-    assert_array_equal(search.etas_, [np.inf, 3.0, 0.5])
-    assert search.n_features_path_[0] == 30
-    again = quick(etas=np.array([3.0, 0.5, np.inf]), input_noise=1.0).fit(X, y)
-    assert_array_equal(search.predict_proba(X), again.predict_proba(X))
-
-
 @pytest.mark.parametrize("scoring", ["balanced_accuracy", "callable"])
 def test_scorer_decides(wide, scoring):
     """By name, or a function of the model, which sees fitted models."""
@@ -155,28 +120,6 @@ def test_scorer_decides(wide, scoring):
         assert results["mean_test_score"].max() == search.best_score_ <= 1.0
 
 
-def test_fold_without_a_class(wide):
-    """Samples of a class that was not trained do not count for the default score."""
-    X, y = wide
-    y = np.where(np.arange(120) < 2, "other", y)
-    pairs = np.arange(120) // 2
-    halves = [np.flatnonzero(pairs % 2 == i) for i in (0, 1)]
-    cv = [(halves[1], halves[0]), (halves[0], halves[1])]
-    params = {"etas": ETAS}
-    search = quick(cv=cv, **params).fit(X, y)
-    assert_array_equal(search.classes_, ["healthy", "ill", "other"])
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert np.isfinite(search.temperature_)
-    without = [(halves[1], halves[0][2:]), (halves[0], halves[1])]
-    same = quick(cv=without, **params).fit(X, y)
-    assert_array_equal(
-        search.cv_results_["mean_test_score"], same.cv_results_["mean_test_score"]
-    )
-    lonely = [(np.arange(2, 120), np.arange(2)), cv[0]]
-    with pytest.raises(ValueError, match="cv makes a split without any test sample"):
-        quick(cv=lonely).fit(X, y)
-
-
 def test_scores_that_are_not_numbers_are_refused(wide):
     """They cannot be compared."""
     X, y = wide
@@ -188,18 +131,13 @@ def test_scores_that_are_not_numbers_are_refused(wide):
         quick(scoring=undefined_for_dense).fit(X, y)
 
 
-def overfitted(**params):
-    """Labels that are noise for a good part, and a search that learns them by heart."""
-    X, y = make_classification(n_samples=500, n_features=30, flip_y=0.4, random_state=0)
-    X = StandardScaler().fit_transform(X)
-    params = {"etas": [np.inf], "input_noise": 0.0, "max_epochs": 60, "cv": 3, **params}
-    return train_test_split(X, y, random_state=0), params
-
-
 def test_calibration_improves_the_probabilities_of_new_samples():
     """The temperature comes from the folds, and labels do not depend on it."""
-    params = {"hidden_layer_sizes": 100, "max_epochs": 100}
-    (X_train, X_test, y_train, y_test), params = overfitted(**params)
+    X, y = make_classification(n_samples=500, n_features=30, flip_y=0.4, random_state=0)
+    X = StandardScaler().fit_transform(X)  # labels that are noise for a good part
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    params = {"etas": [np.inf], "input_noise": 0.0, "cv": 3}
+    params |= {"hidden_layer_sizes": 100, "max_epochs": 100}
     search = quick(**params).fit(X_train, y_train)
     assert search.temperature_ > 1.5
     proba = search.predict_proba(X_test)
@@ -212,47 +150,6 @@ def test_calibration_improves_the_probabilities_of_new_samples():
     assert plain.best_score_ == search.best_score_ > -1.0
 
 
-def test_integer_weights_equal_repeated_samples(wide):
-    """In training, in the scores and in the calibration, with splits by group."""
-    X, y = wide
-    rng = np.random.default_rng(0)
-    weights, groups = rng.integers(0, 3, len(X)), rng.integers(0, 12, len(X))
-    rows = np.repeat(np.arange(len(X)), weights)
-    params = {"etas": ETAS, "class_weight": "balanced"}
-
-    def splits(groups):
-        fold = groups % 2
-        return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in (0, 1)]
-
-    weighted = quick(cv=splits(groups), **params).fit(X, y, sample_weight=weights)
-    repeated = quick(cv=splits(groups[rows]), **params).fit(X[rows], y[rows])
-    assert_allclose(
-        weighted.cv_results_["mean_test_score"],
-        repeated.cv_results_["mean_test_score"],
-        rtol=1e-9,
-    )
-    assert weighted.temperature_ == pytest.approx(repeated.temperature_, rel=1e-4)
-    assert_allclose(weighted.transform(X), repeated.transform(X), rtol=1e-7, atol=1e-9)
-    scored = quick(cv=splits(groups), scoring="accuracy", **params)
-    scored.fit(X, y, sample_weight=weights)
-    rescored = quick(cv=splits(groups[rows]), scoring="accuracy", **params)
-    rescored.fit(X[rows], y[rows])
-    assert_allclose(
-        scored.cv_results_["mean_test_score"], rescored.cv_results_["mean_test_score"]
-    )
-
-
-def test_sparse_input_gives_the_search_of_dense_input(wide):
-    """To the bit."""
-    X, y = wide
-    X = np.where(np.abs(X) > 0.5, X, 0.0)
-    dense, thin = (quick().fit(A, y) for A in (X, csr_array(X)))
-    assert_array_equal(
-        dense.cv_results_["mean_test_score"], thin.cv_results_["mean_test_score"]
-    )
-    assert_array_equal(dense.predict_proba(X), thin.predict_proba(csr_array(X)))
-
-
 def test_callbacks_see_stages(wide, capsys):
     """The progress bar counts them, and a callback cannot end a search."""
     X, y = wide
@@ -260,15 +157,9 @@ def test_callbacks_see_stages(wide, capsys):
     quick(**params).set_callbacks(ProgressBar()).fit(X, y)
     assert "100%" in capsys.readouterr().out
 
-    class Listen:
+    class Listen(Callback):
         def __init__(self):
             self.names = []
-
-        def setup(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
 
         def on_fit_task_begin(self, estimator, context):
             self.names.append(context.task_name)
@@ -315,6 +206,10 @@ def test_masks_and_empty_splits(wide):
     masks = quick(cv=[(half, ~half)], etas=[2.0]).fit(X, y)
     indices = quick(cv=[(rows[half], rows[~half])], etas=[2.0]).fit(X, y)
     assert masks.best_score_ == indices.best_score_
+    lonely = [(rows[2:], rows[:2]), (rows[half], rows[~half])]
+    labels = np.where(rows < 2, "other", y)
+    with pytest.raises(ValueError, match="cv makes a split without any test sample"):
+        quick(cv=lonely).fit(X, labels)
     with pytest.raises(ValueError, match="cv must give at least one split"):
         quick(cv=[]).fit(X, y)
 

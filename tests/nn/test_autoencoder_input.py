@@ -32,6 +32,7 @@ def test_read_only_fortran_and_strided_input_work(wide):
         ({"eta": 0.0}, "eta"),
         ({"eta": np.nan}, "eta"),
         ({"projection": "l7"}, "projection"),
+        ({"projection": "l2"}, "'projection' parameter"),  # it has no zeros
         ({"activation": "sine"}, "activation"),
         ({"schedule": "triple"}, "schedule"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),

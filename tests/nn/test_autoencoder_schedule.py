@@ -1,8 +1,16 @@
 """SparseSupervisedAutoencoder: paths, numbers of features, Hoyer projection."""
 
+import itertools
+
 import numpy as np
 import pytest
-from autoencoder_helpers import SCHEDULES, SMALL, assert_same_model, quick
+from autoencoder_helpers import (
+    SCHEDULES,
+    SMALL,
+    assert_same_model,
+    clip_columns,
+    quick,
+)
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
@@ -65,15 +73,11 @@ def test_a_larger_eta_is_the_same_run_stopped_earlier(wide):
     assert set(sparse.get_support(indices=True)) < set(dense.get_support(indices=True))
 
 
-def clip_columns(W, radius, axis):
-    """Shorten the columns by one length, as a callable without a known ball."""
-    norms = np.linalg.norm(W, axis=axis)
-    threshold = norms.max() / (1.0 + radius)
-    return W * np.maximum(1.0 - threshold / np.where(norms > 0, norms, 1.0), 0.0)
-
-
-@pytest.mark.parametrize("k", [1, 2, 7, 49, 50])
-@pytest.mark.parametrize("projection", [*SPARSIFYING, clip_columns])
+@pytest.mark.parametrize(
+    ("projection", "k"),
+    [*((ball, 7) for ball in [*SPARSIFYING, clip_columns])]
+    + [*itertools.product(["l12", clip_columns], [1, 49, 50])],
+)
 def test_n_features_to_select_is_exact(wide, projection, k):
     """Every ball, and a callable, keeps the number that was asked for."""
     X, y = wide

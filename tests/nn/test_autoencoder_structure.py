@@ -78,16 +78,6 @@ def test_never_kept_columns_do_not_count_in_any_ball(table, projection):
     same_model(model, other, X, X[:, columns], columns)
 
 
-def test_values_of_never_kept_columns_do_not_matter(table):
-    X, y = table
-    changed = X.copy()
-    changed[:, NEVER] = np.random.default_rng(1).standard_normal((60, 2)) * 100.0
-    model = quick(never_keep=NEVER).fit(X, y)
-    assert_array_equal(model.predict_proba(changed), model.predict_proba(X))
-    other = clone(model).fit(changed, y)
-    assert_array_equal(other.encoder_weights_, model.encoder_weights_)
-
-
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_counts_are_exact_beside_what_is_always_kept(table, schedule):
     X, y = table

@@ -1,48 +1,18 @@
 """SparseSupervisedAutoencoder: reproducibility, weights, early stopping, callbacks."""
 
-import pickle
 import threading
 import tracemalloc
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from autoencoder_helpers import quick, state_of
+from autoencoder_helpers import Callback, quick, state_of
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.callback import ScoringMonitor
 
-from skproj import SparseMLPClassifier
 from skproj.blocks._duplicates import merge_duplicates
 from skproj.nn._training._samples import Samples
-
-
-class Callback:
-    """The hooks that most callbacks of the tests have no use for."""
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-
-def test_same_seed_same_result_and_threads_change_rounding_only(wide):
-    """A fit is reproducible to the bit, and for two threads to rounding."""
-    X, y = wide
-    X = X.astype(np.float64)
-    first, second = quick().fit(X, y), quick().fit(X, y)
-    for a, b in zip(state_of(first), state_of(second), strict=True):
-        assert_array_equal(a, b)
-    two = quick(n_threads=2).fit(X, y)
-    for a, b in zip(state_of(first), state_of(two), strict=True):
-        assert_allclose(a, b, rtol=1e-6, atol=1e-9)
-    other = quick(random_state=1).fit(X, y)
-    assert not np.array_equal(state_of(first)[0], state_of(other)[0])
 
 
 def test_concurrent_fits_do_not_disturb_each_other(wide):
@@ -70,12 +40,13 @@ def test_fit_leaves_global_state_alone(wide):
     torch_before = torch.random.get_rng_state()
     numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
     threads_before = torch.get_num_threads()
-    quick(n_threads=threads_before + 1, calibrate=True).fit(X, y).predict(X)
+    options = {"n_threads": threads_before + 1, "max_epochs": 1}
+    quick(calibrate=True, **options).fit(X, y).predict(X)
     assert torch.equal(torch.random.get_rng_state(), torch_before)
     assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
     assert torch.get_num_threads() == threads_before
     with pytest.raises(ValueError, match="diverged"):
-        quick(n_threads=threads_before + 1, learning_rate_init=1e38).fit(X, y)
+        quick(learning_rate_init=1e38, **options).fit(X, y)
     assert torch.get_num_threads() == threads_before
 
 
@@ -117,20 +88,6 @@ def test_class_weight_shifts_predictions(wide):
         assert_array_equal(a, b)
 
 
-@pytest.mark.filterwarnings("ignore")  # of what a single epoch reaches
-def test_warm_start_needs_the_features_in_their_order():
-    """The weights would go on with those of other features."""
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.standard_normal((40, 4)), columns=list("abcd"))
-    y = np.arange(40) % 2
-
-    model = SparseMLPClassifier(warm_start=True, max_epochs=1, random_state=0)
-    model.fit(frame, y).fit(frame, y)
-    with pytest.raises(ValueError, match="X must have the feature names of the fit"):
-        model.fit(frame[list("bacd")], y)
-    assert list(model.feature_names_in_) == list("abcd")
-
-
 def test_callbacks_see_stages_and_epochs(wide):
     """A monitor scores every epoch with a model that can predict."""
     X, y = wide
@@ -144,40 +101,6 @@ def test_callbacks_see_stages_and_epochs(wide):
     assert scores.between(0, 1).all()
 
 
-def test_progress_bar_runs(wide, capsys):
-    """scikit-learn's progress bar accepts the estimator."""
-    X, y = wide
-    quick(max_epochs=2).set_callbacks(ProgressBar()).fit(X, y)
-    assert "100%" in capsys.readouterr().out
-
-
-def test_callback_can_stop_a_stage(wide):
-    """True from a callback at an epoch ends that stage, not the selection."""
-    X, y = wide
-
-    class StopAtOnce(Callback):
-        def on_fit_task_end(self, estimator, context):
-            return context.task_name == "epoch"
-
-    params = {"n_features_to_select": 20, "keep_fraction": 0.5, "max_epochs": 10}
-    model = quick(**params).set_callbacks(StopAtOnce()).fit(X, y)
-    assert model.n_iter_ == 4  # with 50, 25 and 20 features, and 20 with less noise
-    assert model.n_selected_features_ == 20
-
-
-def test_callback_can_stop_the_run(wide):
-    """True at a stage goes to the last projection at once, without training on."""
-    X, y = wide
-
-    class StopAtFirstDescent(Callback):
-        def on_fit_task_end(self, estimator, context):
-            return context.task_name == "stage"
-
-    model = quick(n_features_to_select=4).set_callbacks(StopAtFirstDescent()).fit(X, y)
-    assert model.n_iter_ == 5
-    assert model.n_selected_features_ == 4
-
-
 def test_verbose_prints_a_line_for_each_epoch(wide, capsys):
     """The loss is printed."""
     X, y = wide
@@ -185,23 +108,6 @@ def test_verbose_prints_a_line_for_each_epoch(wide, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == model.n_iter_ > 4
     assert all("loss" in line for line in lines)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_trains_and_its_pickle_opens_on_the_cpu(wide):
-    """The device is used, results are alike, and pickles hold CPU tensors."""
-    X, y = wide
-    model = quick(device="cuda", eta=2.0, max_epochs=20).fit(X, y)
-    assert model.module_.encoder[0].weight.device.type == "cuda"
-    assert model.score(X, y) > 0.85
-    copied = pickle.loads(pickle.dumps(model))
-    assert copied.module_.encoder[0].weight.device.type == "cpu"
-    assert_allclose(
-        copied.set_params(device="cpu").predict_proba(X),
-        model.predict_proba(X),
-        atol=1e-5,
-    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -96,23 +96,6 @@ def test_new_samples_are_projected_onto_the_span():
     torch.testing.assert_close(again, T)
 
 
-@pytest.mark.parametrize("rotate", [False, True])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_sparse_samples_have_the_coordinates_of_dense_ones(shape, rotate):
-    """To the bit, also in another order of the rows."""
-    X, columns, prior = random_problem(shape)
-    X = np.where(np.abs(X) > 0.5, X, 0.0)
-    rows = np.random.default_rng(1).permutation(len(X))
-    index = torch.arange(len(X)).flip(0)
-    results = []
-    for layout in (X, csr_array(X)):
-        samples = samples_of(layout, rows)
-        found = fit_coordinates(samples, rows[:7], columns, prior, rotate=rotate)
-        results.append((found.factors, found.of_samples(samples, index)))
-    for a, b in zip(*results, strict=True):
-        assert torch.equal(a, b)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_directions_of_rounding_errors_are_left_out(shape, dtype):
@@ -124,17 +107,6 @@ def test_directions_of_rounding_errors_are_left_out(shape, dtype):
     twice = fitted(np.c_[X, X, X], np.arange(3 * n), prior)
     assert twice.size == min(X.shape)
     assert twice.basis.dtype == torch.from_numpy(X).dtype
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_rounding_of_single_precision(shape):
-    """The basis is orthonormal as far as float32 goes."""
-    X, columns, prior = random_problem(shape)
-    basis = fitted(X.astype(np.float32), columns, prior).basis
-    gram = (basis.T @ basis).double()
-    torch.testing.assert_close(
-        gram, torch.eye(len(gram), dtype=torch.float64), rtol=0, atol=1e-3
-    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -21,12 +21,12 @@ by_script_of_torch = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.parametrize("radius", [0.05, 0.8, 5.0, 1e3])
+@pytest.mark.parametrize("radius", [0.05, 0.8, 5.0])
 @each_case
 def test_gradient(case, radius):
     """The gradient and its gradient are those of finite differences."""
     X = random_tensor(case, seed=3).requires_grad_()
-    assert gradcheck(lambda X: case(X, radius), X)
+    assert gradcheck(lambda X: case(X, radius), X, fast_mode=radius != 0.8)
     assert gradgradcheck(lambda X: case(X, radius), X, fast_mode=True)
 
 

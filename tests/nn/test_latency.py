@@ -32,8 +32,9 @@ def times(monkeypatch):
     return ratios
 
 
-@pytest.mark.parametrize("make", [convolutions, residual, depthwise])
-@pytest.mark.parametrize("latency", [0.4, 0.6, 0.9])
+@pytest.mark.parametrize(
+    ("make", "latency"), [(convolutions, 0.4), (residual, 0.6), (depthwise, 0.9)]
+)
 def test_no_more_units_go_than_needed(make, latency, times):
     model = build(make)
     dense = copy.deepcopy(model)

@@ -28,6 +28,11 @@ def fit(X, y, **parameters):
     return SparseSupervisedAutoencoderCV(20, **parameters).fit(X, y)
 
 
+@pytest.fixture(scope="module")
+def found(linear_data):
+    return fit(*linear_data)
+
+
 def part_of(monkeypatch):
     """Record what the network with a linear part is made of."""
     made = []
@@ -42,18 +47,22 @@ def part_of(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "parameters",
-    [{}, {"activation": "relu"}, {"activation": "gelu"}, {"standardize": False}],
+    ("layers", "parameters"),
+    [
+        (20, {}),
+        ((20, 10), {"activation": "relu"}),
+        (20, {"activation": "gelu"}),
+        ((20, 10), {"standardize": False}),
+    ],
     ids=str,
 )
-@pytest.mark.parametrize("layers", [20, (20, 10)], ids=str)
 def test_logits_are_the_weighted_mean(linear_data, monkeypatch, parameters, layers):
     """Of the network alone, and of a linear function of raw features."""
     X, y = linear_data
     if not parameters.get("standardize", True):
         X = StandardScaler().fit_transform(X)
     made = part_of(monkeypatch)
-    parameters = {"hidden_layer_sizes": layers, "max_epochs": 8, **parameters}
+    parameters = {"hidden_layer_sizes": layers, "max_epochs": 4, **parameters}
     search = SparseSupervisedAutoencoderCV(random_state=0, **parameters).fit(X, y)
     alone = SparseSupervisedAutoencoderCV(
         random_state=0, linear_part=False, **parameters
@@ -73,10 +82,9 @@ def test_logits_are_the_weighted_mean(linear_data, monkeypatch, parameters, laye
     assert search.n_selected_features_ == len(kept)
 
 
-def test_part_raises_the_score_of_the_folds(linear_data):
+def test_part_raises_the_score_of_the_folds(linear_data, found):
     """Its row is the last one, and the best; the others are those without it."""
-    X, y = linear_data
-    search, alone = fit(X, y), fit(X, y, linear_part=False)
+    search, alone = found, fit(*linear_data, linear_part=False)
     means = search.cv_results_["mean_test_score"]
     assert search.best_index_ == len(means) - 1
     assert_allclose(means[:-1], alone.cv_results_["mean_test_score"])
@@ -120,7 +128,7 @@ def test_part_stays_away_where_features_matter_only_jointly():
 )
 def test_network_is_alone(linear_data, parameters):
     """Where it is not wanted, or cannot be a part of the network."""
-    search = fit(*linear_data, **parameters)
+    search = fit(*linear_data, max_epochs=2, **parameters)
     assert search.linear_weight_ == 0.0
     assert search.module_.encoder[0].out_features == 20
 
@@ -132,10 +140,9 @@ def test_network_without_hidden_units_is_alone(linear_data):
     assert search.linear_weight_ == 0.0
 
 
-def test_decoder_sees_all_features(linear_data):
+def test_decoder_sees_all_features(linear_data, found):
     """It is fitted after the linear part has joined."""
-    X, y = linear_data
-    search = fit(X, y)
+    (X, _), search = linear_data, found
     support = search.get_support()
     errors = search.reconstruction_error_
     assert np.isfinite(errors[support]).all()
@@ -144,10 +151,9 @@ def test_decoder_sees_all_features(linear_data):
     assert_allclose(found, errors[support], rtol=1e-6)
 
 
-def test_saved_and_compact_models_predict_the_same(linear_data):
+def test_saved_and_compact_models_predict_the_same(linear_data, found):
     """A network with a linear part is a network."""
-    X, y = linear_data
-    search = fit(X, y)
+    (X, _), search = linear_data, found
     wanted = search.predict_proba(X)
     again = pickle.loads(pickle.dumps(search))
     assert_allclose(again.predict_proba(X), wanted)
@@ -160,18 +166,18 @@ def test_sparse_and_weighted_samples(linear_data):
     """They give the model of dense and of repeated ones."""
     X, y = linear_data
     X = np.where(np.abs(X) > 1.0, X, 0.0)
-    dense, thin = fit(X, y), fit(sparse.csr_array(X), y)
+    dense, thin = (fit(A, y, max_epochs=3) for A in (X, sparse.csr_array(X)))
     assert thin.linear_weight_ == dense.linear_weight_ > 0.0
     assert_array_equal(thin.predict_proba(X), dense.predict_proba(X))
     splits = [(np.arange(90) % 3 != i, np.arange(90) % 3 == i) for i in range(3)]
     weight = np.where(np.arange(90) % 2, 1.0, 2.0)
     rows = np.repeat(np.arange(90), weight.astype(int))
     weighted = SparseSupervisedAutoencoderCV(
-        20, max_epochs=8, random_state=0, cv=splits
+        20, max_epochs=3, random_state=0, cv=splits
     )
     repeated = SparseSupervisedAutoencoderCV(
         20,
-        max_epochs=8,
+        max_epochs=3,
         random_state=0,
         cv=[(train[rows], test[rows]) for train, test in splits],
     )
@@ -198,7 +204,7 @@ def test_class_that_a_fold_lacks():
 def test_forbidden_features_stay_out(linear_data):
     """Of the linear model too; forced ones are in both."""
     X, y = linear_data
-    search = fit(X, y, never_keep=[0, 1], always_keep=[59])
+    search = fit(X, y, never_keep=[0, 1], always_keep=[59], max_epochs=3)
     support = search.get_support()
     assert not support[:2].any()
     assert support[59]
@@ -209,7 +215,7 @@ def test_features_of_denormal_numbers_are_constant(linear_data):
     """Coefficients of them would be infinite in float32."""
     X, y = linear_data
     X = X * np.where(np.arange(60) == 3, 1e-41, 1.0)
-    search = fit(X.astype(np.float32), y)
+    search = fit(X.astype(np.float32), y, max_epochs=3)
     assert np.isfinite(search.predict_proba(X.astype(np.float32))).all()
     assert search.linear_weight_ > 0.0
 

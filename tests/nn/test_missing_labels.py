@@ -61,14 +61,6 @@ def test_missing_label_is_refused(estimator, y):
             estimator.fit(open_blocks(X), y)
 
 
-@pytest.mark.parametrize("dtype", ["string", "category", "boolean", "Int64"])
-def test_complete_labels_of_pandas(dtype):
-    y = LABELS.astype(dtype) if dtype in ("string", "category") else LABELS == "b"
-    selector = ProjectionFeatureSelector(eta=1.0).fit(X, y.astype(dtype))
-    expected = ProjectionFeatureSelector(eta=1.0).fit(X, LABELS)
-    np.testing.assert_array_equal(selector.coef_, expected.coef_)
-
-
 @pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
 def test_missing_group_is_no_group(missing):
     """Neither in a list, of which NumPy would make the text "nan"."""

@@ -1,8 +1,5 @@
 """Sparse perceptrons: sparsity, optimality, outputs."""
 
-import pickle
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +9,6 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 from skproj import SparseMLPClassifier, SparseMLPRegressor
@@ -28,11 +24,11 @@ def zeros(model):
     )
 
 
-@pytest.mark.parametrize("sparsity", [0.8, 0.95])
-def test_digits_at_a_sparsity_as_accurate_as_dense(digits, sparsity):
+def test_digits_at_a_sparsity_as_accurate_as_dense(digits):
     """Few steps, the exact count, and an accuracy within a point of the dense one."""
     X, X_test, y, y_test = digits
-    params = {"hidden_layer_sizes": (128, 64), "random_state": 0}
+    sparsity = 0.9
+    params = {"hidden_layer_sizes": (64, 32), "random_state": 0}
     dense = SparseMLPClassifier(alpha=0.0, **params).fit(X, y)
     model = SparseMLPClassifier(target_sparsity=sparsity, **params).fit(X, y)
     n_zero, sizes = zeros(model)
@@ -85,16 +81,20 @@ def test_sparsity_of_each_layer_is_reached(digits):
 
 # Without a hidden layer the problem is convex, and converges to the last digits.
 @pytest.mark.parametrize(
-    ("sizes", "alpha", "precision"), [((), 0.05, 1e-3), ((6,), 0.05, 0.2)]
+    ("solver", "penalty", "sizes", "precision"),
+    [
+        ("adam", "l1", (), 1e-3),
+        ("adam", "l12", (6,), 0.2),
+        ("sgd", "l1", (6,), 0.2),
+        ("sgd", "l12", (), 1e-3),
+    ],
 )
-@pytest.mark.parametrize("penalty", ["l1", "l12"])
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_penalised_network_fulfils_the_condition_of_optimality(
-    blobs, solver, penalty, sizes, alpha, precision
+    blobs, solver, penalty, sizes, precision
 ):
     """Minus the gradient is in alpha's subdifferential, with gradients of autograd."""
     X, y = blobs
-    X = X.astype(np.float64)
+    X, alpha = X.astype(np.float64), 0.05
     model = quick(
         hidden_layer_sizes=sizes,
         alpha=alpha,
@@ -313,27 +313,6 @@ def test_sparse_input_gives_the_model_of_dense_input(blobs, solver):
     thin = quick(solver=solver, sparsity_tol=0.1).fit(csr_array(X), y)
     assert_same_network(dense, thin)
     assert_array_equal(thin.predict_proba(csr_array(X)), dense.predict_proba(X))
-
-
-def test_grid_search_over_the_sparsity(blobs):
-    X, y = blobs
-    search = GridSearchCV(
-        quick(sparsity_tol=0.1), {"target_sparsity": [0.5, 0.99]}, cv=2
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "The network is constant")
-        search.fit(X, y)
-    assert search.best_params_ == {"target_sparsity": 0.5}
-
-
-def test_fitted_state_survives_a_pickle(blobs):
-    X, y = blobs
-    model = quick(target_sparsity=0.97, hidden_layer_sizes=(40, 40), max_epochs=60)
-    model.fit(X, y)
-    copied = pickle.loads(pickle.dumps(model))
-    assert_array_equal(copied.predict_proba(X), model.predict_proba(X))
-    assert_same_network(copied, model)
 
 
 @pytest.mark.parametrize(

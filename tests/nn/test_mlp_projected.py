@@ -10,8 +10,6 @@ import torch
 from mlp_helpers import StopAfter, assert_same_network
 from mlp_helpers import quick as quick_by_l1
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.sparse import csr_array
-from sklearn.base import clone
 
 from skproj import SparseMLPClassifier, SparseMLPRegressor
 from skproj.nn._removal_training import PerceptronRemoval, idle_weights
@@ -40,9 +38,13 @@ def targets_of(blobs, kind):
 TASKS = ["multiclass", "binary", "regression", "two targets"]
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.9, 0.97, 1.0])
+@pytest.mark.parametrize(
+    ("task", "sparsity", "solver"),
+    [
+        *(("multiclass", share, "adam") for share in (0.0, 0.3, 0.97, 1.0)),
+        *((task, 0.9, "sgd") for task in TASKS),
+    ],
+)
 def test_number_of_weights_is_exact(blobs, task, sparsity, solver):
     cls, y = targets_of(blobs, task)
     model = quick(
@@ -75,7 +77,7 @@ def test_number_of_weights_of_each_layer_is_exact(blobs, target, expected):
 
 def test_digits_at_a_sparsity_as_accurate_as_dense(digits):
     X, X_test, y, y_test = digits
-    params = {"hidden_layer_sizes": (128, 64), "random_state": 0}
+    params = {"hidden_layer_sizes": (64, 32), "random_state": 0}
     dense = SparseMLPClassifier(alpha=0.0, **params).fit(X, y)
     model = SparseMLPClassifier(method="projected", **params).fit(X, y)
     assert model.score(X_test, y_test) > dense.score(X_test, y_test) - 0.01
@@ -109,21 +111,6 @@ def test_the_largest_weights_are_kept():
     removal.finalize()
     found = module[0].weight.detach().flatten().nonzero().flatten()
     assert torch.equal(found, expected)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_same_seed_same_result(blobs, task):
-    cls, y = targets_of(blobs, task)
-    one = quick(cls).fit(blobs[0], y)
-    assert_same_network(one, clone(one).fit(blobs[0], y))
-    other = clone(one).set_params(random_state=1).fit(blobs[0], y)
-    assert not np.array_equal(one.coefs_[0], other.coefs_[0])
-
-
-def test_sparse_input_gives_the_model_of_dense_input(blobs):
-    X, y = blobs
-    X = np.where(np.abs(X) > 0.5, X, 0.0)
-    assert_same_network(quick().fit(X, y), quick().fit(csr_array(X), y))
 
 
 def test_early_stopping_waits_until_the_zeros_are_settled(blobs):
@@ -191,13 +178,6 @@ def test_settings_of_the_search_are_ignored(blobs):
         alpha=0.1, sparsity_tol=0.5, max_search_iter=1, trim=False, debias=False
     )
     assert_same_network(model, other.fit(*blobs))
-
-
-def test_warm_start_continues(blobs):
-    X, y = blobs
-    cold = quick(target_sparsity=0.0).fit(X, y)
-    warm = quick(target_sparsity=0.0, warm_start=True).fit(X, y).fit(X, y)
-    assert warm.loss_curve_[0] < 0.8 * cold.loss_curve_[0]
 
 
 def test_weights_without_effect():

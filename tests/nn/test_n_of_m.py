@@ -1,7 +1,5 @@
 """Projection onto patterns of n of m entries, and training to them."""
 
-import copy
-import itertools
 from functools import partial
 
 import numpy as np
@@ -14,7 +12,6 @@ from sparsify_helpers import ShuffledBatches, run
 from torch import nn
 from torch.nn import functional as F
 
-from skproj.nn import sparsify
 from skproj.nn.functional import projection_n_of_m
 
 # ---------------------------------------------------------------------------
@@ -90,7 +87,7 @@ def test_refusals(error, message, options):
         projection_n_of_m(**({"X": torch.ones(4, 8)} | options))
 
 
-@pytest.mark.parametrize("options", [{}, {"n": 1, "dim": 0}, {"n": 3, "m": 36}])
+@pytest.mark.parametrize("options", [{"n": 1, "dim": 0}, {"n": 3, "m": 36}])
 def test_compiled_as_one_graph(options):
     X = torch.randn(8, 72, requires_grad=True)
     function = partial(projection_n_of_m, **options)
@@ -132,24 +129,6 @@ def test_other_patterns_and_layers():
     assert has_pattern(sparse[2].weight, 1, 5)
     assert has_pattern(sparse[4].weight, 1, 5)
     assert report.after.n_zeros == 160 + 24
-
-
-def test_weights_can_return_before_the_zeros_are_fixed():
-    model, loader = make_problem()
-    masks = []
-
-    def note(row):
-        masks.append(sparse[0].weight != 0)
-        assert has_pattern(sparse[0].weight, 2, 4)
-        assert row["n_nonzero"] == 220
-
-    sparse = copy.deepcopy(model)
-    options = {"target": "2:4", "n_epochs": 20, "callback": note}
-    sparsify(sparse, F.cross_entropy, loader, **options)
-    returned = [bool((~a & b).any()) for a, b in itertools.pairwise(masks)]
-    assert any(returned[:14])
-    # Four fifths of the training are 16 epochs.
-    assert not any(returned[15:])
 
 
 def test_training_beats_one_projection():

@@ -115,7 +115,7 @@ def test_gradient_varies_as_that_of_noise_on_the_input():
         torch.testing.assert_close(gradient.std(dim=1), expected, rtol=0.05, atol=0)
 
 
-@pytest.mark.parametrize("n_features", [2, 5, 20, 100])
+@pytest.mark.parametrize("n_features", [5, 100])
 def test_gradient_of_few_features_varies_as_that_of_noise_on_the_input(n_features):
     """With 40 units: each of them, and also what its weights see of its gradient."""
     n_draws, n, scale, generator = 3000, 8, 0.7, seeded()

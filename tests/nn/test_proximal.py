@@ -171,9 +171,14 @@ def test_stationary_point_is_the_lasso_solution(name, scheduled):
 
 
 @pytest.mark.parametrize(
-    ("shape", "dim"), [((3, 4), 0), ((3, 4), 1), ((2, 2, 3), (1, 2))]
+    ("name", "shape", "dim"),
+    [
+        ("SGD", (3, 4), 0),
+        ("momentum", (2, 2, 3), (1, 2)),
+        ("Adam", (3, 4), 1),
+        ("Adam", (2, 2, 3), (1, 2)),
+    ],
 )
-@each_optimizer
 def test_groups_converge_to_the_solution_of_proximal_gradient(name, shape, dim):
     problem = LeastSquares(seed=3)
     W = start(*shape)

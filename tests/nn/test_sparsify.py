@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from skproj.nn import sparsify
 from skproj.nn._sparsify._blocks import by_balance, by_magnitude, targeted_weights
-from skproj.nn.prune import prunable_parameters, sparsity_report
+from skproj.nn.prune import prunable_parameters
 
 # ---------------------------------------------------------------------------
 # Numbers of weights
@@ -30,18 +30,6 @@ def test_exact_share(target):
     assert str(report.after) in str(report)
     biases = [sparse[0][0].bias, sparse[1][0].bias, sparse[0][1].weight]
     assert all(bias.all() for bias in biases)
-
-
-def test_share_of_each_part():
-    """A layer and a part of two layers; what is not named is left alone."""
-    model, loader = make_problem()
-    target = {"1": 0.75, "0.0": 0.5}
-    sparse, _ = run(model, loader, target=target)
-    assert nonzero_of(sparse[1][0], sparse[1][3]) == round(0.25 * 230)
-    assert nonzero_of(sparse[0][0]) == 120
-    sparse, _ = run(model, loader, target={"1.3": 0.9})
-    assert nonzero_of(sparse[0][0], sparse[1][0]) == 440
-    assert nonzero_of(sparse[1][3]) == 3
 
 
 def test_share_of_some_layers():
@@ -226,11 +214,3 @@ def test_device():
     sparse, report = run(model.cuda(), loader)
     assert report.after.n_zeros == 376
     assert sparse[0][0].weight.is_cuda
-
-
-def test_report_agrees_with_the_module():
-    model, loader = make_problem()
-    sparse, report = run(model, loader)
-    assert report.after.layers == sparsity_report(sparse).layers
-    assert report.before.layers == sparsity_report(model).layers
-    assert all(len(column) == 6 for column in report.history.values())

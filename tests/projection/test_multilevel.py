@@ -13,9 +13,7 @@ from skproj.projection import (
     _reference,
     norm_l1,
     norm_l1inf,
-    norm_l2,
     norm_l12,
-    norm_linf,
     norm_linf1,
     norm_linf2,
     norm_multilevel,
@@ -124,17 +122,6 @@ def test_threshold_is_that_of_the_outer_level(norms, data, share):
         assert after == pytest.approx(expected, rel=1e-12, abs=1e-13 * norm)
 
 
-@every_norms
-@given(data=st.data(), share=shares)
-def test_projection_splits_the_norm(norms, data, share):
-    """norm(X - P) + norm(P) = norm(X), the identity of the bi-level projections."""
-    X = data.draw(tensors(len(norms)))
-    norm = naive_norm(X, norms)
-    P = projection_multilevel(X, share * norm, norms)
-    total = naive_norm(X - P, norms) + naive_norm(P, norms)
-    assert total == pytest.approx(norm, rel=1e-11)
-
-
 # ---------------------------------------------------------------------------
 # Names that some of them have already
 
@@ -152,37 +139,6 @@ def test_two_levels_are_the_bilevel_projections(X, share):
         np.testing.assert_array_equal(P, function(X, radius, axis=0))
         rows = projection_multilevel(X.T, radius, (1, inner), axes=(0, 1))
         np.testing.assert_array_equal(rows, P.T)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_groups_of_a_convolution(order, dtype):
-    """Filters or input channels as the groups of the group lasso and of l1,inf."""
-    W = np.random.default_rng(0).normal(size=(6, 4, 3, 3)).astype(dtype, order=order)
-    for outer, inner in ((0, (1, 2, 3)), (1, (0, 2, 3))):
-        axes = (outer, inner)
-        radius = 0.02 * norm_l12(W, axis=inner)
-        P = projection_multilevel(W, radius, (1, 2), axes=axes)
-        expected = projection_l12_ball(W, radius, axis=inner)
-        np.testing.assert_allclose(P, expected, rtol=1e-6)
-        assert P.dtype == dtype
-        assert 0 < np.count_nonzero(P.any(axis=inner)) < W.shape[outer]
-        radius = 0.02 * norm_l1inf(W, axis=inner)
-        P = projection_multilevel(W, radius, [1, INF], axes=list(axes))
-        expected = projection_bilevel_l1inf_ball(W, radius, axis=inner)
-        np.testing.assert_array_equal(P, expected)
-
-
-@given(tensors(3), shares)
-def test_levels_of_one_norm_are_one_level_for_l2_and_linf(X, share):
-    """l2 of l2 is l2, so that the levels find the nearest point of its ball."""
-    for order, norm, function in (
-        (2, norm_l2, projection_l2_ball),
-        (INF, norm_linf, projection_linf_ball),
-    ):
-        radius = share * norm(X)
-        P = projection_multilevel(X, radius, (order,) * 3)
-        np.testing.assert_allclose(P, function(X, radius), atol=1e-14 * norm(X))
 
 
 def test_single_level_is_a_projection_of_the_whole_array():
