@@ -39,6 +39,7 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import torch
 from _results import (
@@ -233,14 +234,16 @@ def by_pat(model, batches, zeros, n_epochs, *, healing_start=2 / 3):
             schedule.step()
 
 
-def with_settings(model, batches, zeros, n_epochs, *, ramp_end=0.4, balance=0.75):
+def with_settings(
+    model, batches, zeros, n_epochs, *, ramp_end=0.3, fixed_from=0.5, balance=0.75
+):
     """Train with `sparsify`, with other values of its constants."""
-    before = _removal.RAMP_END, _blocks.LAYER_BALANCE
-    _removal.RAMP_END, _blocks.LAYER_BALANCE = ramp_end, balance
-    try:
+    with (
+        patch.object(_removal, "RAMP_END", ramp_end),
+        patch.object(_removal.WeightRemoval, "fixed_from", fixed_from),
+        patch.object(_blocks, "LAYER_BALANCE", balance),
+    ):
         by_sparsify(model, batches, zeros, n_epochs)
-    finally:
-        _removal.RAMP_END, _blocks.LAYER_BALANCE = before
 
 
 DENSE = "dense, trained on"
@@ -253,10 +256,11 @@ METHODS = {
     "magnitude, one shot": by_one_shot,
     "Hoyer, one shot": partial(by_sparsifier, each_epoch=False),
 }
-LATE = {"ramp_end": 2 / 3}
+LATE = {"ramp_end": 2 / 3, "fixed_from": 0.8}
 EVEN = {"balance": 0.0}  # magnitudes of all layers are compared
 ABLATION = {
     PROJECTED: by_sparsify,
+    "zeros fixed after 80 %": partial(with_settings, fixed_from=0.8),
     "target after two thirds": partial(with_settings, **LATE),
     "magnitudes": partial(with_settings, **EVEN),
     "magnitudes, target after two thirds": partial(with_settings, **LATE, **EVEN),

@@ -1,10 +1,12 @@
 """Remove half of the work of networks of torchvision and timm, and compare outputs.
 
-    pip install torchvision timm
+    pip install torchvision timm            # torchvision of the same build as torch
     python benchmarks/zoo.py
     python benchmarks/zoo.py --networks torchvision/resnet18 timm/regnetx_002
 
-Networks have random weights; the heads, which are zero in some of them, are drawn anew.
+Networks have random weights. The output has to depend on the units: heads and scales
+that a new network has near zero get other values, and batch normalisations the
+statistics of random images, without which the signal of a deep network vanishes.
 As at the end of `sparsify_units`, units are set to zero; then `shrink` removes them.
 The columns are the largest share of the multiplications that can go, the share of the
 operations that are left, and the largest difference of the outputs for one image,
@@ -16,6 +18,7 @@ import argparse
 import numpy as np
 import torch
 from _tables import as_markdown
+from torch import nn
 
 from skproj.nn._sparsify._unit_work import UnitWork
 from skproj.nn.prune import shrink
@@ -49,10 +52,14 @@ def make(network):
             options |= {"aux_logits": False, "init_weights": True}
         model = torchvision.models.get_model(name, **options)
     with torch.no_grad():
+        for path, W in model.named_parameters():
+            if W.abs().max() < 1e-3 and not path.endswith("bias"):
+                W.fill_(1.0) if W.numel() == max(W.shape) else W.normal_(std=0.02)
         for layer in model.modules():
-            if isinstance(layer, torch.nn.Linear) and not layer.weight.any():
-                layer.weight.normal_(std=0.02)
-    size = 299 if name == "inception_v3" else 224
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.momentum = 1.0
+        size = 299 if name == "inception_v3" else 224
+        model.train()(torch.randn(4, 3, size, size))
     return model.eval(), torch.randn(1, 3, size, size)
 
 

@@ -365,7 +365,7 @@ default="relu"
 
         With `method` "projected" there is no penalty. The second training has the
         schedule of :class:`~skproj.nn.Sparsifier`: the share of zeros grows to the
-        target in 40 % of the steps, removed weights can return, and after 80 % the
+        target in 30 % of the steps, removed weights can return, and after 50 % the
         zeros are fixed. Weights that lead into units that feed nothing, or come from
         units that nothing feeds, give their places to others, as long as there are
         such.

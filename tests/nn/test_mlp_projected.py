@@ -119,7 +119,7 @@ def test_early_stopping_waits_until_the_zeros_are_settled(blobs):
     model.fit(*blobs)
     assert model.n_iter_ == len(model.validation_scores_)
     n_dense = 3  # one epoch of progress, two without
-    assert model.n_iter_ == n_dense + 80 + 2
+    assert model.n_iter_ == n_dense + 50 + 2
     assert model.best_validation_score_ == max(model.validation_scores_[-3:])
     assert sum(counts_of(model)) == 78
 

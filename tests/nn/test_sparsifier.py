@@ -115,13 +115,13 @@ def test_zeros_grow_with_the_steps_and_may_return():
         supports.append(joined != 0)
 
     train(model, optimizer, batches(loader, 100), record)
-    ramp = [0.8 * (1 - (1 - min(i / 40, 1)) ** 3) for i in range(1, 101)]
+    ramp = [0.8 * (1 - (1 - min(i / 30, 1)) ** 3) for i in range(1, 101)]
     assert max(abs(a - b) for a, b in zip(shares, ramp, strict=True)) < 0.08
-    assert shares[79:] == [0.8] * 21
+    assert shares[49:] == [0.8] * 51
     changes = itertools.pairwise(supports)
     returned = [bool((new & ~old).any()) for old, new in changes]
-    assert any(returned[40:78])
-    assert not any(returned[79:])
+    assert any(returned[30:48])
+    assert not any(returned[49:])
 
 
 def test_same_as_sparsify():

@@ -106,15 +106,15 @@ class Sparsifier(WeightRemoval):
 
     Notes
     -----
-    The share of zeros grows as :math:`1 - (1 - t)^3`, to the target after 40 % of
-    `n_steps`; after 80 % the zeros are fixed. A pattern has all its zeros from the
+    The share of zeros grows as :math:`1 - (1 - t)^3`, to the target after 30 % of
+    `n_steps`; after 50 % the zeros are fixed. A pattern has all its zeros from the
     beginning. Of `groups` the share grows in proportion to the steps, until 60 % of
-    them, and those that are removed shrink by a factor :math:`e^5` in `n_steps`, so
-    that noise does not bring them back. Between two steps the weights are the sparse
-    ones, so that evaluation, checkpoints of the module and averages of weights see
-    them. Gradients are computed at them as well, and change all weights: the hook
-    before a step puts the removed weights back, and the hook after it removes the
-    smallest ones again.
+    them, they are fixed after 80 %, and those that are removed shrink by a factor
+    :math:`e^5` in `n_steps`, so that noise does not bring them back. Between two steps
+    the weights are the sparse ones, so that evaluation, checkpoints of the module and
+    averages of weights see them. Gradients are computed at them as well, and change all
+    weights: the hook before a step puts the removed weights back, and the hook after it
+    removes the smallest ones again.
 
     Weights of different layers are compared by
 

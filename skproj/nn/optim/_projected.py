@@ -242,8 +242,8 @@ def register_projection(
         Number of groups of each parameter that are left in the end: those that the
         projection leaves whose radius `skproj.projection.radius_for_sparsity` finds,
         with their values. All are there at first, and fewer and fewer until 60 % of
-        `n_steps`; removed ones are trained on and may return until 80 %, as with
-        `Sparsifier`.
+        `n_steps`; removed ones are trained on and may return until 80 %, as the
+        groups of `Sparsifier`.
     n_steps : int, default=None
         Number of steps that the training will have, needed with `n_groups`.
     dim : int, tuple of int or None, default=0

@@ -10,9 +10,9 @@ from skproj.nn.prune._weights import is_distributed, local_part
 
 # Shares of the steps after which the wanted number is left, and after which it is
 # settled what that is.
-RAMP_END, FIXED_FROM = 0.4, 0.8
+RAMP_END, FIXED_FROM = 0.3, 0.5
 # Groups are removed more slowly, and at a constant pace: a wrong one costs more.
-GROUP_RAMP_END = 0.6
+GROUP_RAMP_END, GROUP_FIXED_FROM = 0.6, 0.8
 # How much removed groups shrink in a whole training, as the logarithm of a factor. Adam
 # moves them as far by noise as by a small gradient: only those that grow steadily
 # shall return.
@@ -133,6 +133,8 @@ class WeightRemoval:
         self._parameters = [W for block in blocks for W in block.weights]
         self._keepers = [block.keep for block in blocks for _ in block.weights]
         self._by_group = isinstance(blocks[0], WeightGroups)
+        if self._by_group:
+            self.fixed_from = GROUP_FIXED_FROM
         self._decay = math.exp(-GROUP_DECAY / self._n_steps)  # of removed groups
         self.n_steps_done = 0
         self._last = -math.inf  # share of the steps at the last thresholds
