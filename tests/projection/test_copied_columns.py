@@ -101,6 +101,16 @@ def test_views_give_what_their_copies_give(name, view):
 
 
 @each_dtype
+@each_projection
+def test_no_column_is_left_out_wherever_a_view_begins(name, dtype):
+    """Tiles begin where cache lines do: the first is shorter, and there is one more."""
+    wider = draw((2500, 128 + 16), dtype)
+    for start in (0, 1, 4, 7, 8, 15):  # places in a cache line
+        X = wider[:, start : start + 128]
+        assert_as_rows(name, X, 0.1 * float(np.abs(X).max(axis=0).sum()))
+
+
+@each_dtype
 @pytest.mark.parametrize("shape", [(100, 3000), (1000, 300), (4000, 90), (60_000, 5)])
 @each_projection
 def test_two_threads_give_the_same_bits(name, shape, dtype):
