@@ -6,6 +6,7 @@ VENV ?= .venv
 WORKERS ?= 2
 
 PY = "$(VENV)/bin/python"
+RUN_TESTS = $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
 PIP_INSTALL = $(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 # What the compiled kernels and the list of dependencies are made from.
@@ -61,12 +62,11 @@ help:  ## list the targets (the default)
 install: $(VENV)/.skproj-install  ## create the environment and install skproj there
 
 test: lint  ## lint, then run every test and docstring example
-	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal
+	$(RUN_TESTS)
 
 # Compiled code is not counted: its lines are seen by no tracer.
 coverage: $(VENV)/.skproj-test  ## run every test, and count the lines that they run
-	$(PY) -m pytest -q -n $(WORKERS) --dist worksteal --cov=skproj \
-		--cov-report=term:skip-covered
+	$(RUN_TESTS) --cov=skproj --cov-report=term:skip-covered
 
 lint: $(VENV)/.skproj-test  ## check style, without changing anything
 	$(PY) -m ruff check $(PYTHON_SOURCES)
