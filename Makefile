@@ -52,7 +52,7 @@ export PYTHONNOUSERSITE = 1
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help install test coverage lint sanitize bounds levels fuzz demo doc bench dist dist-test clean
+.PHONY: help install test test-all coverage lint sanitize bounds levels fuzz demo doc bench dist dist-test clean
 
 help:  ## list the targets (the default)
 	@echo "make TARGET [PYTHON=$(PYTHON)] [VENV=$(VENV)] [WORKERS=$(WORKERS)]"
@@ -61,7 +61,10 @@ help:  ## list the targets (the default)
 
 install: $(VENV)/.skproj-install  ## create the environment and install skproj there
 
-test: lint  ## lint, then run every test and docstring example
+test: lint  ## lint, then run every test and docstring example that is not slow
+	$(RUN_TESTS) -m "not slow"
+
+test-all: lint  ## lint, then run every test and docstring example
 	$(RUN_TESTS)
 
 # Compiled code is not counted: its lines are seen by no tracer.
