@@ -128,7 +128,12 @@ def assert_same_fit(first, second):
         assert_array_equal(second[name], value, err_msg=name)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    "name", ["selector", "stability", slow("autoencoder"), slow("grid search")]
+)
 def test_cluster_gives_the_same(name, on_cluster, data):
     """Bit for bit what one process gives."""
     assert_same_fit(MAKERS[name]().fit(*data), on_cluster(MAKERS[name]()))
@@ -245,7 +250,7 @@ def make_deadly(name, flag):
     return ProjectionFeatureSelectorCV(5, cv=6, scoring=scoring, random_state=0)
 
 
-@pytest.mark.parametrize(("shift", "name"), [(1, "stability"), (2, "selector")])
+@pytest.mark.parametrize(("shift", "name"), [(1, "stability"), slow(2, "selector")])
 def test_death_of_a_worker_is_survived(shift, name, client, data, tmp_path):
     """What it was working on is done by the other one."""
     # Data of its own: those of an earlier test have died with its victim.
@@ -276,7 +281,7 @@ def stored(tmp_path_factory):
     return folder
 
 
-def train(blocks, n_epochs=15):
+def train(blocks, n_epochs=6):
     """Train on one block of samples after the other."""
     schedule = SparsificationSchedule(input_noise=0.3)
     model = SparseSupervisedAutoencoder(
