@@ -119,7 +119,7 @@ demo: $(VENV)/.skproj-demo  ## select features on real data; report in demo_outp
 		demo_output/selection/features.csv
 
 doc: $(VENV)/.skproj-doc  ## build the documentation into doc/_build/html
-	$(PY) -m sphinx -W --keep-going -q -b html doc doc/_build/html
+	$(PY) -m sphinx -j 2 -W --keep-going -q -b html doc doc/_build/html
 	@echo "Open doc/_build/html/index.html"
 
 bench: $(VENV)/.skproj-test  ## run the benchmarks

@@ -47,6 +47,7 @@ sphinx_gallery_conf = {
     "image_scrapers": ("readme_figures.save_figure", "matplotlib"),
     "backreferences_dir": "api/generated/examples",
     "abort_on_example_error": True,
+    "parallel": 2,
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_signature": False,
