@@ -40,10 +40,11 @@ for name, ball in BALLS.items():
 
 colours = plt.get_cmap("RdBu_r").with_extremes(bad="0.8")
 limit = np.abs(W).max()
+n_panels = (len(panels) + 1) // 2
 figure, axes = plt.subplots(
-    2, 4, figsize=(10, 4), sharex=True, sharey=True, layout="constrained"
+    2, n_panels, figsize=(10, 4), sharex=True, sharey=True, layout="constrained"
 )
-for axis, (title, P) in zip(axes.flat, panels.items(), strict=True):
+for axis, (title, P) in zip(axes.flat, panels.items(), strict=False):
     image = axis.imshow(
         np.ma.masked_equal(P, 0.0),
         cmap=colours,

@@ -60,8 +60,8 @@ curves = {name: measure(ball) for name, ball in BALLS.items()}
 # the bottom are the l2 and the linf ball.
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 4.6), sharey=True, layout="constrained")
 for name, (columns, entries, _) in curves.items():
-    axes[0].plot(shares, columns, label=name, **styles[name])
-    axes[1].plot(shares, entries, **styles[name])
+    axes[0].plot(shares, columns, label=name, **styles.get(name, {}))
+    axes[1].plot(shares, entries, **styles.get(name, {}))
 for axis, title in zip(axes, ["zero columns", "zero entries"], strict=True):
     axis.set_title(title, fontsize="medium")
     axis.set_xscale("log")
@@ -82,9 +82,9 @@ figure.legend(loc="outside upper center", ncols=4)
 # radius.
 figure, axes = plt.subplots(1, 2, figsize=(7.5, 4.6), sharey=True, layout="constrained")
 for name, (columns, _, distance) in curves.items():
-    axes[0].plot(shares, distance, label=name, **styles[name])
+    axes[0].plot(shares, distance, label=name, **styles.get(name, {}))
     if BALLS[name].sparsifying:
-        axes[1].plot(columns, distance, **styles[name])
+        axes[1].plot(columns, distance, **styles.get(name, {}))
 axes[0].set_xscale("log")
 axes[0].set_xticks([0.01, 0.1, 1.0], ["1 %", "10 %", "100 %"])
 axes[0].set_xlabel("radius, as a share of the norm of the matrix")
