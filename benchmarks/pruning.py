@@ -157,10 +157,9 @@ def by_sparsify(model, batches, zeros, n_epochs):
     sparsify(model, F.cross_entropy, batches, target=zeros, n_epochs=n_epochs)
 
 
-def by_sparsifier(model, batches, zeros, n_epochs, *, each_epoch):
-    """Train with a Hoyer sparsity, projected once or after each epoch."""
-    every = len(batches) if each_epoch else None
-    make = partial(Sparsifier, target=zeros, score="hoyer", every=every)
+def by_hoyer(model, batches, zeros, n_epochs):
+    """Project to a Hoyer sparsity once, and train the rest."""
+    make = partial(Sparsifier, target=zeros, score="hoyer")
     train_on(model, batches, n_epochs, make_sparsifier=make)
 
 
@@ -252,9 +251,8 @@ GRADUAL = "gradual magnitude"
 METHODS = {
     PROJECTED: by_sparsify,
     GRADUAL: by_gradual_magnitude,
-    "Hoyer, each epoch": partial(by_sparsifier, each_epoch=True),
     "magnitude, one shot": by_one_shot,
-    "Hoyer, one shot": partial(by_sparsifier, each_epoch=False),
+    "Hoyer, one shot": by_hoyer,
 }
 LATE = {"ramp_end": 2 / 3, "fixed_from": 0.8}
 EVEN = {"balance": 0.0}  # magnitudes of all layers are compared
@@ -274,9 +272,7 @@ PEERS = {
     "PAT of torchao, frozen after two thirds": by_pat,
 }
 TABLES = {"methods": METHODS, "ablation": ABLATION, "peers": PEERS}
-# The share of zeros of the summary, the only one at which some methods run.
 SUMMARY_ZEROS = 0.98
-METHODS_OF_SUMMARY = ("Hoyer, each epoch",)
 
 
 class Record(NamedTuple):
@@ -332,7 +328,6 @@ def run(network, options, known):
             (name, TABLES[options.table][name], zeros)
             for zeros in options.zeros
             for name in options.methods
-            if zeros == SUMMARY_ZEROS or name not in METHODS_OF_SUMMARY
         ]
         for name, method, zeros in todo:
             if (network, name, zeros, seed) in known:

@@ -95,8 +95,14 @@ def test_regression_in_one_window(loss):
 
 
 @pytest.mark.usefixtures("small_windows")
-@pytest.mark.parametrize("is_sparse", [False, True], ids=["dense", "csr"])
-@pytest.mark.parametrize("schedule", ["consensus", "double"])
+@pytest.mark.parametrize(
+    ("schedule", "is_sparse"),
+    [
+        ("consensus", False),
+        ("double", True),
+        pytest.param("consensus", True, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("options", [{}, {"calibrate": True}], ids="-".join)
 def test_the_block_size_changes_nothing(schedule, is_sparse, options):
     """The windows in which samples are shuffled do not depend on the blocks."""

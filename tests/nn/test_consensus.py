@@ -23,7 +23,13 @@ from skproj.projection._registry import SPARSIFYING
 
 @pytest.mark.parametrize(
     ("n_samples", "n_features"),
-    [(FEW, 30), (FEW, 150), (MANY, 30), (MANY, WIDE - 1), (MANY, WIDE)],
+    [
+        (FEW, 30),
+        (FEW, 150),
+        (MANY, 30),
+        pytest.param(MANY, WIDE - 1, marks=pytest.mark.slow),
+        (MANY, WIDE),
+    ],
 )
 def test_number_of_features_is_met_and_its_radius_leads_there(n_samples, n_features):
     """A smaller radius keeps fewer features; that of a fit gives the fit again."""

@@ -41,6 +41,7 @@ def test_digits_at_a_sparsity_as_accurate_as_dense(digits):
     assert dense.sparsity_ == 0.0
 
 
+@pytest.mark.slow
 def test_mackey_glass_at_a_sparsity_as_accurate_as_dense(import_benchmark):
     """The error is within five percent of that of the dense network."""
     series = import_benchmark("_mackey_glass")

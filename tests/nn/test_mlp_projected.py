@@ -75,6 +75,7 @@ def test_number_of_weights_of_each_layer_is_exact(blobs, target, expected):
     assert counts_of(model) == expected
 
 
+@pytest.mark.slow
 def test_digits_at_a_sparsity_as_accurate_as_dense(digits):
     X, X_test, y, y_test = digits
     params = {"hidden_layer_sizes": (64, 32), "random_state": 0}

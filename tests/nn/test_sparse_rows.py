@@ -116,8 +116,7 @@ def few_in_memory(monkeypatch):
 
 
 @pytest.mark.usefixtures("few_in_memory")
-@pytest.mark.parametrize("calibrate", [False, True])
-@pytest.mark.parametrize("batch_size", [32, "auto"])
+@pytest.mark.parametrize(("batch_size", "calibrate"), [(32, False), ("auto", True)])
 def test_sparse_batches_train_the_network_of_dense_ones(
     batch_size, calibrate, monkeypatch
 ):

@@ -122,16 +122,26 @@ def test_compact_models_have_the_units_of_their_features(model):
 @pytest.mark.parametrize(
     ("model", "data", "least", "most"),
     [
-        (SparseSupervisedAutoencoder(random_state=0), WINE, 0.95, 11),
-        (SparseSupervisedAutoencoder(random_state=0), CANCER, 0.94, 15),
-        (
+        pytest.param(
+            SparseSupervisedAutoencoder(random_state=0), WINE, 0.95, 11, id="wine"
+        ),
+        pytest.param(
+            SparseSupervisedAutoencoder(random_state=0),
+            CANCER,
+            0.94,
+            15,
+            id="breast cancer",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             SparseSupervisedAutoencoderRegressor(random_state=0),
             load_diabetes(return_X_y=True),
             0.4,
             8,
+            id="diabetes",
+            marks=pytest.mark.slow,
         ),
     ],
-    ids=["wine", "breast cancer", "diabetes"],
 )
 def test_defaults_select_and_predict(model, data, least, most):
     """Of tables as they come."""
@@ -139,6 +149,7 @@ def test_defaults_select_and_predict(model, data, least, most):
     assert 1 < model.fit(*data).n_selected_features_ <= most
 
 
+@pytest.mark.slow
 def test_default_finds_what_matters_and_no_more():
     """Of a regression on several targets, of survival times, and with groups."""
     rng = np.random.default_rng(0)
