@@ -139,6 +139,7 @@ def test_columns_alone_are_read(blocks, table, mask):
     assert_array_equal(dense, table[0][:, columns])
 
 
+@pytest.mark.slow
 def test_number_of_workers_does_not_change_a_bit(table, client):
     X, y = table
     chunks = da.from_array(X, chunks=(20, N_COLUMNS))
@@ -149,6 +150,7 @@ def test_number_of_workers_does_not_change_a_bit(table, client):
     assert_array_equal(selector.coef_, coef)
 
 
+@pytest.mark.parametrize("blocks", ["zarr", "persisted"], indirect=True)
 def test_selectors_agree_with_those_in_memory(blocks, table):
     X, y = table
     selector = ProjectionFeatureSelector(eta=3.0, tol=1e-9)

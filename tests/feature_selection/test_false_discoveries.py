@@ -129,6 +129,7 @@ def test_number_of_draws_falls_with_the_size_of_the_table():
     assert [n_draws(shape) for shape in ((300, 100), (500, 5000))] == [16, 8]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:No feature is selected")
 def test_rate_is_kept_where_features_are_correlated():
     """Half of the columns are neighbours of informative ones, and most of these found.

@@ -43,6 +43,7 @@ CHECKED = [
 
 
 # The targets of some checks are noise.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:No feature")
 @parametrize_with_checks(CHECKED)
 def test_estimator_passes_check(estimator, check):
