@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skproj.cli import _select, _selection, main
+from skproj.cli import _report, _select, _selection, main
 
 N_ROWS, N_FEATURES = 90, 8
 FAST = ["--method", "selector", "--cv", "2", "--no-progress"]
@@ -27,14 +27,22 @@ def make_frame(n_classes=3):
     return frame
 
 
-def select(data, *arguments, target="kind"):
+def run(*arguments, plots=False):
+    """Run a command; without the plots of a report, which take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not plots:
+            patch.setattr(_report, "draw_plots", lambda *_: {})
+        return main([*map(str, arguments)])
+
+
+def select(data, *arguments, target="kind", plots=False):
     """Run `select` on a file, or on the table of a frame."""
     if isinstance(data, pd.DataFrame):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "table.csv")
             data.to_csv(path, index=False)
-            return select(path, *arguments, target=target)
-    return main(["select", str(data), "--target", target, *FAST, *map(str, arguments)])
+            return select(path, *arguments, target=target, plots=plots)
+    return run("select", data, "--target", target, *FAST, *arguments, plots=plots)
 
 
 def write(frame, path, index=False):

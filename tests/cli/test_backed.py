@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from cli_helpers import read_features, select, selected
+from cli_helpers import read_features, run, select, selected
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
@@ -63,9 +63,8 @@ def path(request, table, tmp_path):
 
 
 def backed(path, *arguments, target="kind"):
-    command = ["select", str(path), "--target", target]
-    command += ["--backed", "--cv", "3", "--no-progress"]
-    return main([*command, *map(str, arguments)])
+    command = ["select", path, "--target", target, "--backed", "--cv", "3"]
+    return run(*command, "--no-progress", *arguments)
 
 
 def test_saved_model_predicts_from_tables_in_memory(path, tmp_path, capsys):

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 import zarr
-from cli_helpers import read_features, selected
+from cli_helpers import read_features, run, selected
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -75,10 +75,10 @@ def path(tmp_path):
     return write(make_table(), tmp_path / "table.parquet")
 
 
-def run(path, out, *arguments):
+def report_of(path, out, *arguments):
     """Select, and return the report."""
     command = ["select", path, "--method", "selector", "--cv", "3", "--no-progress"]
-    assert main([*map(str, [*command, "--out", out, *arguments])]) == 0
+    assert run(*command, "--out", out, *arguments) == 0
     return json.loads((out / "report.json").read_text("utf-8"))
 
 
@@ -117,7 +117,7 @@ def test_search_is_that_in_memory(suffix, target, tmp_path, capsys):
     path, out = write(make_table(), tmp_path / f"table{suffix}"), tmp_path / "out"
     classifies, others = target == "kind", {"time", "died", "kind", "weight"} - {target}
     drop = ["--drop", *others] if suffix == ".parquet" else []
-    report = run(path, out, "--target", target, *drop, "--backed")
+    report = report_of(path, out, "--target", target, *drop, "--backed")
     assert f"The selected features predict {target!r}" in capsys.readouterr().out
     frame = make_table()
     X, y = frame[GENES].to_numpy(), frame[target].to_numpy()
@@ -162,10 +162,10 @@ def test_survival_times(suffix, method, tmp_path):
     out = tmp_path / "first"
     if method == "--eta":
         arguments = [*arguments, "--eta", 1.5]
-        first = run(path, out, *arguments, "--backed")
-        check_equal(first, run(path, tmp_path / "second", *arguments), tmp_path)
+        first = report_of(path, out, *arguments, "--backed")
+        check_equal(first, report_of(path, tmp_path / "second", *arguments), tmp_path)
         return
-    report = run(path, out, *arguments, "--backed")
+    report = report_of(path, out, *arguments, "--backed")
     frame = make_table()
     y = frame[["died", "time"]].rename(columns={"died": "event"})
     rows = np.arange(N_ROWS)
@@ -192,7 +192,7 @@ def test_rows_without_a_target_are_left_out(suffix, tmp_path, capsys):
     complete = gaps.dropna()
     if suffix == ".h5ad":
         arguments = [*TIMES[:4], "--eta", 1.5]
-    first = run(
+    first = report_of(
         write(gaps, tmp_path / f"gaps{suffix}"),
         tmp_path / "first",
         *arguments,
@@ -203,7 +203,7 @@ def test_rows_without_a_target_are_left_out(suffix, tmp_path, capsys):
     assert f"gaps{suffix} has {n_without} of {N_ROWS} rows without " in told.err
     assert f"{len(complete)} rows, {N_GENES} features" in told.out
     path = write(complete, tmp_path / f"complete{suffix}")
-    check_equal(first, run(path, tmp_path / "second", *arguments), tmp_path)
+    check_equal(first, report_of(path, tmp_path / "second", *arguments), tmp_path)
 
 
 def test_target_that_all_rows_lack(tmp_path, capsys):
@@ -226,10 +226,10 @@ def test_labels_of_another_table(names, tmp_path, capsys):
         genes = genes.reset_index(names="sample")
         arguments += ["--index", "sample"]
     write(genes, path)
-    first = run(path, tmp_path / "first", *arguments, "--backed")
+    first = report_of(path, tmp_path / "first", *arguments, "--backed")
     told = capsys.readouterr().err
     assert f"has {N_ROWS - 151} of {N_ROWS - 2} rows that are not in {labels}" in told
-    second = run(path, tmp_path / "second", *arguments)
+    second = report_of(path, tmp_path / "second", *arguments)
     check_equal(first, second, tmp_path)
     assert first["n_train"] + first["n_test"] == 149
 

@@ -64,7 +64,7 @@ def test_select_quiet_prints_nothing(data, capsys):
 
 
 def test_same_seed_gives_same_files(data, result, tmp_path):
-    assert select(data, "--out", tmp_path / "again") == 0
+    assert select(data, "--out", tmp_path / "again", plots=True) == 0
     for name in ("features.csv", "radius.png"):
         assert (tmp_path / "again" / name).read_bytes() == (result / name).read_bytes()
     assert select(data, "--out", tmp_path / "other", "--seed", 1) == 0

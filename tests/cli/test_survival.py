@@ -48,7 +48,7 @@ def trial(tmp_path_factory):
 @pytest.fixture(scope="module")
 def outcome(trial):
     folder = trial.parent / "outcome"
-    assert select(trial, *TIMES, "--out", folder, target="time") == 0
+    assert select(trial, *TIMES, "--out", folder, target="time", plots=True) == 0
     return folder
 
 
