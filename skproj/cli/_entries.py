@@ -94,6 +94,17 @@ def tidy(frame, options, trimmed_names=()):
     return frame
 
 
+def without_codes(frame, names, codes, decimal):
+    """Return a frame with gaps where text in some columns is one of these numbers."""
+    changed = {}
+    for name in names if codes else ():
+        column = frame[name]
+        gaps = [e for e in column.unique() if to_number(e, decimal) in codes]
+        if gaps:
+            changed[name] = column.mask(column.isin(gaps))
+    return frame.assign(**changed) if changed else frame
+
+
 def trim_names(written, wanted=()):
     """Return names of columns without spaces, and those of them that had some."""
     written = [str(name) for name in written]

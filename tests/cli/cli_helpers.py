@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skproj.cli import _report, _select, _selection, main
+from skproj.cli import _report, _search, _select, _selection, main
 
 N_ROWS, N_FEATURES = 90, 8
 FAST = ["--method", "selector", "--cv", "2", "--no-progress"]
@@ -28,8 +28,12 @@ def make_frame(n_classes=3):
 
 
 def run(*arguments, plots=False):
-    """Run a command; without the plots of a report, which take most of the time."""
+    """Run a command; without the plots of a report, which take most of the time.
+
+    Networks of numbers and times are searched for at few radii.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_search, "REGRESSOR_ETAS", np.array([0.5, 2.0, 8.0]))
         if not plots:
             patch.setattr(_report, "draw_plots", lambda *_: {})
         return main([*map(str, arguments)])

@@ -270,10 +270,10 @@ def test_features_are_read_in_passes(path, monkeypatch):
 
 
 def test_one_row_group_at_a_time_is_in_memory(tmp_path):
-    n_bytes = 4 * 8000 * 300
-    X = np.random.default_rng(0).normal(size=(8000, 300)).astype(np.float32)
+    n_bytes = 4 * 1600 * 100
+    X = np.random.default_rng(0).normal(size=(1600, 100)).astype(np.float32)
     frame = pd.DataFrame(X).rename(columns=str)
-    frame.to_parquet(tmp_path / "wide.parquet", row_group_size=200)
+    frame.to_parquet(tmp_path / "wide.parquet", row_group_size=40)
     before, most = pyarrow.total_allocated_bytes(), 0
     for _ in open_blocks(tmp_path / "wide.parquet"):
         most = max(most, pyarrow.total_allocated_bytes() - before)

@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -118,33 +116,6 @@ def test_all_that_a_model_lacks(result, tmp_path, capsys):
     assert_all_said(
         sentences(capsys), ("no column 'gene0', which the", "not numbers: 'gene1'")
     )
-
-
-HEAVY = ("torch", "sklearn", "matplotlib")
-BEFORE_LIBRARIES = {
-    "names": ["select", "{table}", "--target", "typo", *WRONG_NAMES.split()],
-    "numbers": ["select", "{table}", "--target", "kind"],
-    "sheet": ["apply", "{table}", "{table}", "--sheet", "1"],
-    "out": ["apply", "{table}", "{table}", "--out", "{table}"],
-    "panel": ["export", "panel", "{folder}", "--out", "{folder}"],
-    "datasets": ["datasets", "diabets", "--out", "x"],
-}
-
-
-@pytest.mark.parametrize("name", BEFORE_LIBRARIES)
-def test_errors_come_before_the_libraries(name, tmp_path):
-    frame = make_frame()
-    frame["note"], frame.loc[3, "gene1"] = "a b", np.nan
-    table = write(frame, tmp_path / "table.csv")
-    places = {"table": str(table), "folder": str(tmp_path)}
-    arguments = [argument.format(**places) for argument in BEFORE_LIBRARIES[name]]
-    code = "import sys; from skproj.cli import main; print(main(sys.argv[1:]), *[m for "
-    code += f"m in {HEAVY} if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True
-    )
-    assert done.stdout == "2\n"
-    assert done.stderr.startswith(PREFIX)
 
 
 def texts(*columns):

@@ -25,7 +25,10 @@ def make_clinic(seed):
     return frame.assign(kind=np.where(ill, "ill", "well"))
 
 
-@pytest.mark.parametrize(("method", "seed"), [("selector", 1), ("autoencoder", 2)])
+@pytest.mark.parametrize(
+    ("method", "seed"),
+    [("selector", 1), pytest.param("autoencoder", 2, marks=pytest.mark.slow)],
+)
 def test_noise_is_not_selected_by_all(method, seed, tmp_path):
     """Training parts of folds, which share most rows, select the same noise.
 
