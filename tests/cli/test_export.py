@@ -324,29 +324,6 @@ def test_confidence_is_that_of_the_predicted_class(tmp_path):
     assert (found["confidence"] < 0.5).any()
 
 
-def test_gaps_with_spaces_are_the_same_for_all(tmp_path, capsys):
-    """For the training, `skproj apply` and the program."""
-    frame = make_frame().astype(object)
-    frame["sex"] = np.where(frame["kind"] == "blue", None, "m")
-    frame.loc[::7, "gene0"] = None
-    paths = [tmp_path / "plain.csv", tmp_path / "spaces.csv"]
-    frame.to_csv(paths[0], index=False)
-    frame.fillna({"gene0": " NA", "sex": "  "}).to_csv(paths[1], index=False)
-    told = []
-    for path in paths:
-        out, panel = path.with_suffix(""), path.with_suffix(".panel")
-        options = ["--impute", "median", "--encode", "onehot", "--eta", 1]
-        assert select(path, *options, "--out", out) == 0
-        assert {"gene0", "sex_nan"} <= selected(out)
-        assert export(out, panel) == 0
-        capsys.readouterr()
-        for table in paths:
-            assert main(["apply", str(out / "model.skops"), str(table)]) == 0
-            applied = pd.read_csv(io.StringIO(capsys.readouterr().out), index_col=0)
-            told += [applied["prediction"], predictions(panel, table)["prediction"]]
-    assert all(other.equals(told[0]) for other in told)
-
-
 def test_truth_values_are_written_as_r_reads_them(tmp_path, capsys):
     """R takes TRUE and FALSE for truth values, and True and False for text."""
     frame = make_frame()

@@ -114,25 +114,3 @@ def test_rare_classes_may_count_more(tmp_path, capsys):
     assert "cross-validated balanced_accuracy" in printed
     model = persistence.load(tmp_path / "out" / "model.skops")
     assert model["predict"].class_weight == model["select"].class_weight == "balanced"
-
-
-@pytest.mark.parametrize(
-    ("codes", "suffix"),
-    [
-        (("01", "02", "A1"), "csv"),
-        (("1", None, "A1"), "xlsx"),
-        (("TRUE", "FALSE", None), "csv"),
-    ],
-)
-def test_categories_are_what_is_written_in_any_table(codes, suffix, tmp_path):
-    codes = np.array(codes, dtype=object)[np.arange(N_ROWS) % 3]
-    frame = pd.DataFrame({"code": codes, "kind": make_frame()["kind"]})
-    out = tmp_path / "out"
-    assert select(frame, "--encode", "onehot", "--out", out) == 0
-    # Without the third one, the others look like numbers or truth values.
-    frame = frame[np.arange(N_ROWS) % 3 < 2]
-    new, predicted = tmp_path / f"new.{suffix}", tmp_path / "predicted.csv"
-    getattr(frame, "to_excel" if suffix == "xlsx" else "to_csv")(new, index=False)
-    arguments = ["apply", out / "model.skops", new, "--out", predicted]
-    assert main([str(argument) for argument in arguments]) == 0
-    assert pd.read_csv(predicted)["prediction"].tolist() == frame["kind"].tolist()
