@@ -11,7 +11,7 @@ from skproj.cli._frame_table import as_text
 from skproj.cli._models import without_names
 from skproj.cli._survival import survival_probabilities
 from skproj.persistence._panel._export import needed_features
-from skproj.persistence._panel._features import NotTraceable, places_of
+from skproj.persistence._panel._features import NotExportable, places_of
 from skproj.persistence._panel._text_tables import clean
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
@@ -50,7 +50,7 @@ def model_input(model, names, table):
 def needed_columns(model, names):
     try:
         return np.unique(needed_features(model, names).columns)
-    except NotTraceable:  # as where similar rows are found by all columns
+    except NotExportable:  # as where similar rows are found by all columns
         return np.arange(len(names))
 
 
@@ -116,7 +116,7 @@ def selected_names(model, names, path):
     try:
         places = needed_features(model, names).columns
         return [names[j] for j in np.unique(places)]
-    except NotTraceable as error:
+    except NotExportable as error:
         # A step may mix columns and keep their names, as when it fills in gaps by
         # similar rows.
         kept = names_out(steps_of(model), last, names)

@@ -150,14 +150,7 @@ def is_separated(classes):
 
 
 def rates(selection):
-    """Return rates of two classes at the threshold, with their 95 % intervals [1]_.
-
-    References
-    ----------
-    .. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical
-       inference", Journal of the American Statistical Association 22(158), 1927,
-       :doi:`10.1080/01621459.1927.10502953`.
-    """
+    """Return rates of two classes at the threshold, with their 95 % intervals."""
     s = selection
     if s.n_test == 0 or s.positive is None:
         return []

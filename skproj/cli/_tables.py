@@ -73,7 +73,7 @@ class ReadOptions:
     wanted: tuple = ()  # names that keep spaces at their ends, as a model has them
     drop: tuple = ()  # columns of which the numbers do not matter
     used: tuple | None = None  # the only columns of which they matter
-    backed: object = None  # a `Backing`, or None to read the features into memory
+    backed: object = None  # the options of a command that reads features in blocks
     complete: bool = False  # whether to leave out rows without target or event
     errors: object = AT_ONCE  # takes what does not keep a table from being read
 

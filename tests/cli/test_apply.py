@@ -185,6 +185,10 @@ def test_selected_columns_are_no_formulas_in_a_spreadsheet(suffix, formulas, tmp
 def test_info_of_model(result, capsys):
     assert main(["info", str(result / "model.skops")]) == 0
     printed = capsys.readouterr().out
+    report = json.loads((result / "report.json").read_text("utf-8"))
+    first = printed.splitlines()[0]
+    assert first.split(maxsplit=1) == ["verdict", report["verdict"]["sentence"]]
+    assert report["verdict"]["predicts"] is True
     assert "ProjectionFeatureSelectorCV, LogisticRegression\n" in printed
     assert f"{len(selected(result))} of {N_FEATURES}" in printed
     assert "'blue', 'green', 'red'" in printed

@@ -1,6 +1,7 @@
 """skproj select --backed: Parquet files, survival times, and rows without a target."""
 
 import json
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -21,7 +22,6 @@ import skproj.blocks._row_blocks as row_blocks
 from skproj import ProjectionFeatureSelectorCV, persistence
 from skproj.blocks import _sources, open_blocks
 from skproj.cli import main
-from skproj.cli._backed_table import Backing
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.datasets import make_survival
 
@@ -108,7 +108,6 @@ def check_equal(first, second, folder):
     ("suffix", "target"),
     [
         (".parquet", "kind"),
-        (".parquet", "weight"),
         (".h5ad", "weight"),
         (".zarr", "kind"),
     ],
@@ -154,17 +153,10 @@ def test_search_is_that_in_memory(suffix, target, tmp_path, capsys):
     assert_allclose(found, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["--eta", "--search"])
 @pytest.mark.parametrize("suffix", [".parquet", ".h5ad"])
-def test_survival_times(suffix, method, tmp_path):
-    path = write(make_table(), tmp_path / f"table{suffix}")
+def test_search_for_survival_times(suffix, tmp_path):
+    path, out = write(make_table(), tmp_path / f"table{suffix}"), tmp_path / "first"
     arguments = TIMES if suffix == ".parquet" else TIMES[:4]
-    out = tmp_path / "first"
-    if method == "--eta":
-        arguments = [*arguments, "--eta", 1.5]
-        first = report_of(path, out, *arguments, "--backed")
-        check_equal(first, report_of(path, tmp_path / "second", *arguments), tmp_path)
-        return
     report = report_of(path, out, *arguments, "--backed")
     frame = make_table()
     y = frame[["died", "time"]].rename(columns={"died": "event"})
@@ -239,8 +231,8 @@ def test_features_are_read_in_passes(path, monkeypatch):
     frame, wanted = make_table(), []
     frame.loc[[10, 100], "time"] = np.nan
     frame.set_axis([f"row{i}" for i in range(N_ROWS)]).to_parquet(path)
-    backing = Backing(600_000_000, shows_progress=False)
-    options = ReadOptions(path, target="time", event="died", backed=backing)
+    command = SimpleNamespace(memory=600_000_000, quiet=True)
+    options = ReadOptions(path, target="time", event="died", backed=command)
     with pytest.warns(UserWarning, match="2 of 240 rows without 'time', 'died'"):
         table = read_table(options)
     expected = frame.drop(index=[10, 100])

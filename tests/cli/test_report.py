@@ -21,7 +21,7 @@ from report_helpers import (
 )
 
 import skproj
-from skproj.cli import _inputs, _select, main
+from skproj.cli import _inputs, _select
 from skproj.cli._output import write_rows
 from skproj.cli._page import render
 from skproj.cli._plots import draw_plots, path_of, svg_of
@@ -97,14 +97,6 @@ def test_verdict_comes_first(predicts, tmp_path):
     body = Page(text).text.partition("Selection of features for kind table.csv")[2]
     assert body.index(sentence) < body.index("Features selected")
     assert ('class="verdict nothing"' in text) is not predicts
-
-
-def test_verdict_is_in_the_files_and_in_info(result, capsys):
-    *_, numbers = read(result)
-    assert numbers["verdict"]["predicts"] is True
-    assert main(["info", str(result / "model.skops")]) == 0
-    first = capsys.readouterr().out.splitlines()[0]
-    assert first.split(maxsplit=1) == ["verdict", numbers["verdict"]["sentence"]]
 
 
 def test_page_and_json_have_the_same_numbers():

@@ -71,25 +71,18 @@ def test_same_seed_gives_same_files(data, result, tmp_path):
     assert read_features(tmp_path / "other") != read_features(result)
 
 
-@pytest.mark.parametrize("kind", ["tsv.gz", "parquet", "sparse.h5ad", "layer"])
-def test_kinds_of_tables_give_the_same_selection(kind, result, tmp_path):
-    frame = make_frame()
-    path = tmp_path / f"table.{kind if kind != 'layer' else 'h5ad'}"
-    arguments = []
-    if kind in ("tsv.gz", "parquet"):
-        write(frame, path)
-    else:
-        X = frame.drop(columns="kind").to_numpy()
-        obs = pd.DataFrame({"kind": frame["kind"].to_numpy(dtype=object)})
-        obs.index = [f"cell{i}" for i in range(N_ROWS)]
-        var = pd.DataFrame(index=frame.columns[:-1])
-        adata = anndata.AnnData(
-            sparse.csc_matrix(X) if kind == "sparse.h5ad" else X, obs=obs, var=var
-        )
-        if kind == "layer":
-            adata.layers["raw"], adata.X = X, np.zeros_like(X)
-            arguments = ["--layer", "raw"]
-        adata.write_h5ad(path)
+@pytest.mark.parametrize("in_layer", [False, True])
+def test_annotated_data_give_the_same_selection(in_layer, result, tmp_path):
+    frame, path, arguments = make_frame(), tmp_path / "table.h5ad", []
+    X = frame.drop(columns="kind").to_numpy()
+    obs = pd.DataFrame({"kind": frame["kind"].to_numpy(dtype=object)})
+    obs.index = [f"cell{i}" for i in range(N_ROWS)]
+    adata = anndata.AnnData(sparse.csc_matrix(X), obs=obs)
+    adata.var_names = frame.columns[:-1]
+    if in_layer:
+        adata.layers["raw"], adata.X = X, np.zeros_like(X)
+        arguments = ["--layer", "raw"]
+    adata.write_h5ad(path)
     assert select(path, *arguments, "--out", tmp_path / "out") == 0
     assert selected(tmp_path / "out") == selected(result)
 
@@ -98,8 +91,7 @@ def test_kinds_of_tables_give_the_same_selection(kind, result, tmp_path):
     assert main(["apply", str(model), str(path), *arguments, "--out", str(out)]) == 0
     predicted = pd.read_csv(out, index_col=0)
     assert (predicted["prediction"].to_numpy() == frame["kind"]).mean() > 0.9
-    if kind.endswith("h5ad"):
-        assert predicted.index[1] == "cell1"
+    assert predicted.index[1] == "cell1"
 
 
 @pytest.mark.parametrize("write", ["a column", "numbers", "names", "R"])
@@ -123,7 +115,7 @@ def test_names_of_rows_are_no_feature(write, result, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("always:the target 'kind' has values that differ only")
-@pytest.mark.parametrize("suffix", ["csv", "tsv.gz", "parquet"])
+@pytest.mark.parametrize("suffix", ["tsv.gz", "parquet"])
 def test_labels_keep_their_zeros(suffix, tmp_path, capsys):
     """As numbers, 01 and 1 would be one class."""
     codes = {"red": "01", "green": "1", "blue": "0020"}
@@ -172,32 +164,20 @@ def test_regression(tmp_path, capsys):
     assert model.score(frame.drop(columns="size"), frame["size"]) > 0.7
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_autoencoder(task, tmp_path, capsys):
-    frame = make_frame(n_classes=2)
-    if task == "regression":
-        frame["kind"] = frame["gene0"] * 3.0
-    path, out = write(frame, tmp_path / "table.csv"), tmp_path / "out"
+def test_autoencoder(tmp_path, capsys):
+    path, out = write(make_frame(n_classes=2), tmp_path / "table.csv"), tmp_path / "out"
     arguments = ["--method", "autoencoder", "--eta", "4", "--out", out]
     assert select(path, *arguments) == 0
     assert "Radius eta = 4:" in capsys.readouterr().out
     assert "gene0" in selected(out)
     assert main(["apply", str(out / "model.skops"), str(path)]) == 0
-    predictions = capsys.readouterr().out.splitlines()
-    assert len(predictions) == N_ROWS + 1
-    if task == "classification":
-        assert predictions[0] == (
-            "row,prediction,confidence,probability_green,probability_red"
-        )
-        label, *numbers = predictions[1].split(",")[1:]
-        assert label == "red"
-        assert float(numbers[0]) == max(map(float, numbers[1:]))
-        assert sum(map(float, numbers[1:])) == pytest.approx(1.0)
-
-
-def test_selection_of_all_features_is_pointed_out(capsys):
-    assert select(make_frame()[["gene0", "gene1", "kind"]], "--eta", "50") == 0
-    assert "a smaller --keep-gain" in capsys.readouterr().out
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == N_ROWS
+    assert head == "row,prediction,confidence,probability_green,probability_red"
+    label, *numbers = rows[0].split(",")[1:]
+    assert label == "red"
+    assert float(numbers[0]) == max(map(float, numbers[1:]))
+    assert sum(map(float, numbers[1:])) == pytest.approx(1.0)
 
 
 def test_all_rows_can_be_trained_on(data, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Spaces at the ends of text, and the form of its letters, make no other text."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ from cli_helpers import make_frame, select, selected, write
 
 from skproj.cli import main
 from skproj.cli._arguments import make_parser
-from skproj.cli._backed_table import Backing
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.cli._target import number_groups, read_target, warn_of_case
 
@@ -54,7 +54,8 @@ def test_text_is_trimmed_in_files_of_all_kinds(kind, tmp_path):
     """In targets, groups, names of rows and of columns; a warning says it once."""
     path = tmp_path / f"table.{kind.split()[-1]}"
     write(make_spoiled(), path, index=True)
-    backed = Backing(None, False) if kind.startswith("backed") else None
+    command = SimpleNamespace(memory=None, quiet=True)
+    backed = command if kind.startswith("backed") else None
     index = "sample" if path.suffix in (".csv", ".xlsx", ".parquet") else None
     options = {"target": "kind", "groups": "patient", "index": index, "backed": backed}
     with pytest.warns(UserWarning, match="text was trimmed, in the columns") as told:

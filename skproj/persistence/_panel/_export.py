@@ -10,17 +10,15 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import FixedThresholdClassifier
 
 from skproj._version import __version__
-from skproj.persistence._files import FILE_DOCS, write
+from skproj.persistence._estimators import write
 from skproj.persistence._panel import _text_tables
-from skproj.persistence._panel._features import Features, NotTraceable, trace
+from skproj.persistence._panel._features import Features, NotExportable, trace
 from skproj.persistence._panel._heads import (
-    NotExportable,
     describe_predictor,
     describe_threshold,
     inputs_of,
     is_autoencoder,
 )
-from skproj.utils._docs import shared_docs
 from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 
@@ -63,7 +61,6 @@ class Panel:
         return coef, intercept
 
 
-@shared_docs(**FILE_DOCS)
 def export_panel(estimator, path, *, directions=None):
     """Write a fitted model as a Python file that needs only NumPy.
 
@@ -92,7 +89,10 @@ def export_panel(estimator, path, *, directions=None):
     ValueError
         If the estimator does not know the names of its columns, holds a step that is
         not possible, or selects no feature.
-    {write_errors}
+    NotFittedError
+        If the estimator is not fitted.
+    FileNotFoundError
+        If the folder is missing.
 
     See Also
     --------
@@ -161,7 +161,7 @@ def describe_panel(estimator):
         features = needed_features(estimator, columns)
         last = steps_of(estimator)[-1]
         parts = describe_predictor(last)
-    except (NotTraceable, NotExportable) as error:
+    except NotExportable as error:
         raise ValueError(f"This {name} cannot be exported: {error}.") from None
     if len(features) == 0:
         raise ValueError(f"This {name} cannot be exported: it selects no feature.")

@@ -21,8 +21,11 @@ POSSIBLE_STEPS = (
 )
 
 
-class NotTraceable(ValueError):
-    """Error of a step whose features are not made of one column each."""
+class NotExportable(ValueError):
+    """Error of a step that cannot be written as a panel.
+
+    It mixes columns, or predicts in a way that is not known here.
+    """
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def concatenate(parts):
 def trace(step, features):
     """Return the `Features` that a transformer, or "passthrough", makes of others.
 
-    A `NotTraceable` is raised if it is not known to work on each column by itself.
+    A `NotExportable` is raised if it is not known to work on each column by itself.
     """
     is_identity = isinstance(step, FunctionTransformer) and step.func is None
     if step is None or isinstance(step, str) or is_identity:  # "passthrough"
@@ -99,7 +102,7 @@ def trace(step, features):
             made = make(step, features)
             names = step.get_feature_names_out(features.names)
             return replace(made, names=np.asarray(names, dtype=object))
-    raise NotTraceable(
+    raise NotExportable(
         f"the step {type(step).__name__} may mix columns or rows; possible are "
         f"{POSSIBLE_STEPS}"
     )
@@ -107,7 +110,7 @@ def trace(step, features):
 
 def trace_columns(step, features):
     if step.transformer_weights:
-        raise NotTraceable("the ColumnTransformer has transformer_weights")
+        raise NotExportable("the ColumnTransformer has transformer_weights")
     parts = []
     for _, transformer, columns in step.transformers_:
         part = features.take(places_of(columns, features.names))
@@ -123,7 +126,7 @@ def places_of(columns, names):
     if isinstance(columns, slice) and not isinstance(columns.start, str):
         return np.arange(len(names))[columns]
     if isinstance(columns, slice):
-        raise NotTraceable("the ColumnTransformer has a slice of names")
+        raise NotExportable("the ColumnTransformer has a slice of names")
     columns = np.atleast_1d(np.asarray(columns, dtype=object))
     if all(isinstance(column, bool | np.bool_) for column in columns):
         return np.flatnonzero(columns)
@@ -158,7 +161,7 @@ def trace_scaler(step, features):
 
 def trace_imputer(step, features):
     if not is_nan(step.missing_values):
-        raise NotTraceable(f"the SimpleImputer fills in {step.missing_values!r}")
+        raise NotExportable(f"the SimpleImputer fills in {step.missing_values!r}")
     fills = features.fills.copy()
     statistics = step.statistics_
     for j, statistic in enumerate(statistics):
@@ -181,9 +184,9 @@ def trace_imputer(step, features):
 
 def trace_encoder(step, features):
     if not features.are_plain:
-        raise NotTraceable("the OneHotEncoder has columns that were changed before")
+        raise NotExportable("the OneHotEncoder has columns that were changed before")
     if step.max_categories is not None or step.min_frequency is not None:
-        raise NotTraceable("the OneHotEncoder merges rare categories")
+        raise NotExportable("the OneHotEncoder merges rare categories")
     parts = []
     for j, values in enumerate(step.categories_):
         categories = np.array([plain_value(value) for value in values], dtype=object)
@@ -206,7 +209,7 @@ def plain_value(value):
     if value is None or is_nan(value):
         return None
     if not isinstance(value, str | bool | int | float):
-        raise NotTraceable(f"the OneHotEncoder has the category {value!r}")
+        raise NotExportable(f"the OneHotEncoder has the category {value!r}")
     return value
 
 
