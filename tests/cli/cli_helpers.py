@@ -82,6 +82,23 @@ def selection_of(frame, folder, *arguments, target="kind"):
     return found[0]
 
 
+def apply(result, path, *options, **reading):
+    """Return what `apply` writes for a table, which pandas reads as is said."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out.csv")
+        arguments = [result / "model.skops", path, "--out", out, *options]
+        assert main(["apply", *map(str, arguments)]) == 0
+        return pd.read_csv(out, **{"index_col": 0, **reading})
+
+
+def export(result, panel):
+    """Export the panel of a selection, and return the names of its program."""
+    assert main(["export", "panel", str(result), "--out", str(panel)]) == 0
+    names, path = {"__name__": "panel"}, panel / "panel_model.py"
+    exec(compile(path.read_text("utf-8"), path, "exec"), names)
+    return names
+
+
 def read_features(folder):
     with open(folder / "features.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

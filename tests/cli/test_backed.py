@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from cli_helpers import read_features, run, select, selected
+from cli_helpers import apply, read_features, run, select, selected
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
@@ -68,7 +68,7 @@ def backed(path, *arguments, target="kind"):
 
 
 def test_saved_model_predicts_from_tables_in_memory(path, tmp_path, capsys):
-    out, told = tmp_path / "out", tmp_path / "told.csv"
+    out = tmp_path / "out"
     assert backed(path, "--out", out) == 0
     rows = {row["feature"]: row for row in read_features(out)}
     for j, kind in enumerate(KINDS):  # they are described as in memory
@@ -76,8 +76,7 @@ def test_saved_model_predicts_from_tables_in_memory(path, tmp_path, capsys):
         assert row["direction"] == kind
         means = [float(row[f"mean {other}"]) for other in KINDS]
         assert KINDS[np.argmax(means)] == kind
-    assert main(["apply", str(out / "model.skops"), str(path), "--out", str(told)]) == 0
-    frame = pd.read_csv(told, index_col=0)
+    frame = apply(out, path)
     kinds = anndata.io.read_elem(
         zarr.open_group(path, mode="r")["obs"]
         if path.suffix == ".zarr"

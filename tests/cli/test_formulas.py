@@ -8,7 +8,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from cli_helpers import make_frame, select
+from cli_helpers import apply, make_frame, select
 
 from skproj.cli import main
 
@@ -52,10 +52,7 @@ def make_panel(frame, folder, *options):
 
 def applied(out, path):
     """Return the predictions of ``skproj apply`` for a table."""
-    predictions = path.with_name("expected.csv")
-    model = str(out / "model.skops")
-    assert main(["apply", model, str(path), "--out", str(predictions)]) == 0
-    return pd.read_csv(predictions, index_col=0, dtype={"prediction": str})
+    return apply(out, path, dtype={"prediction": str})
 
 
 def run_r(panel, path):

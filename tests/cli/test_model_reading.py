@@ -3,18 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import N_ROWS, make_frame, select, selected
+from cli_helpers import N_ROWS, apply, export, make_frame, select, selected
 
 from skproj.cli import main
-
-
-def export(result):
-    """Return the names of the program of a panel."""
-    panel = result.with_name(f"{result.name} panel")
-    assert main(["export", "panel", str(result), "--out", str(panel)]) == 0
-    names, path = {"__name__": "panel"}, panel / "panel_model.py"
-    exec(compile(path.read_text("utf-8"), path, "exec"), names)
-    return names
 
 
 def predicted(result, panel, path, *options):
@@ -42,10 +33,10 @@ def trained(tmp_path_factory):
     options = ["--na", "n.d.", "--impute", "median", "--eta", 0.1, "--out", out]
     assert select(folder / "table.csv", *options) == 0
     assert selected(out) == {"gene0", "gene1"}
-    return out, export(out)
+    return out, export(out, folder / "panel")
 
 
-@pytest.mark.filterwarnings("default::UserWarning")
+@pytest.mark.filterwarnings("ignore:column 'gene0' has:UserWarning")
 def test_a_model_reads_numbers_as_the_training_did(trained, tmp_path, capsys):
     """What the new table proves comes first, then how the training was read."""
     path, head = tmp_path / "new.csv", "gene0;gene1;gene2\n"
@@ -94,7 +85,7 @@ def test_gaps_with_spaces_are_the_same_for_all(tmp_path):
         options = ["--impute", "median", "--encode", "onehot", "--eta", 1]
         assert select(path, *options, "--out", out) == 0
         assert {"gene0", "sex_nan"} <= selected(out)
-        panel = export(out)
+        panel = export(out, path.with_suffix(".panel"))
         for table in paths:
             told += predicted(out, panel, table)
     assert all(other == told[0] for other in told)
@@ -115,8 +106,6 @@ def test_categories_are_what_is_written_in_any_table(codes, suffix, tmp_path):
     assert select(frame, "--encode", "onehot", "--out", out) == 0
     # Without the third one, the others look like numbers or truth values.
     frame = frame[np.arange(N_ROWS) % 3 < 2]
-    new, predicted = tmp_path / f"new.{suffix}", tmp_path / "predicted.csv"
+    new = tmp_path / f"new.{suffix}"
     getattr(frame, "to_excel" if suffix == "xlsx" else "to_csv")(new, index=False)
-    arguments = ["apply", out / "model.skops", new, "--out", predicted]
-    assert main([str(argument) for argument in arguments]) == 0
-    assert pd.read_csv(predicted)["prediction"].tolist() == frame["kind"].tolist()
+    assert apply(out, new)["prediction"].tolist() == frame["kind"].tolist()

@@ -10,6 +10,7 @@ import pytest
 from cli_helpers import (
     N_FEATURES,
     N_ROWS,
+    apply,
     make_frame,
     read_features,
     select,
@@ -86,10 +87,7 @@ def test_annotated_data_give_the_same_selection(in_layer, result, tmp_path):
     assert select(path, *arguments, "--out", tmp_path / "out") == 0
     assert selected(tmp_path / "out") == selected(result)
 
-    out = tmp_path / "predictions.csv"
-    model = tmp_path / "out" / "model.skops"
-    assert main(["apply", str(model), str(path), *arguments, "--out", str(out)]) == 0
-    predicted = pd.read_csv(out, index_col=0)
+    predicted = apply(tmp_path / "out", path, *arguments)
     assert (predicted["prediction"].to_numpy() == frame["kind"]).mean() > 0.9
     assert predicted.index[1] == "cell1"
 
@@ -126,9 +124,7 @@ def test_labels_keep_their_zeros(suffix, tmp_path, capsys):
     told = capsys.readouterr()
     assert "3 classes of 30 to 30 rows: '0020', '01', '1'" in told.out
     assert "which are kept apart: '01', '1'" in told.err
-    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
-    lines = capsys.readouterr().out.splitlines()[1:]
-    predicted = [line.split(",")[1] for line in lines]
+    predicted = apply(out, path, dtype={"prediction": str})["prediction"].to_numpy()
     assert np.mean(predicted == frame["kind"]) > 0.9
 
 
@@ -143,14 +139,13 @@ def test_labels_that_are_numbers_stay_numbers(capsys):
     assert "regression, from 0 to 89" in capsys.readouterr().out
 
 
-def test_names_may_be_anything_but_empty(result, tmp_path, capsys):
+def test_names_may_be_anything_but_empty(result, tmp_path):
     names = {"gene0": 'a "q", b', "gene1": "two\nlines", "gene2": "h\u00e9 \u6f22"}
     path, out = tmp_path / "table.csv", tmp_path / "out"
     make_frame().rename(columns=names).to_csv(path, index=False, encoding="utf-8-sig")
     assert select(path, "--out", out) == 0
     assert selected(out) == {names.get(name, name) for name in selected(result)}
-    assert main(["apply", str(out / "model.skops"), str(path), "--transform"]) == 0
-    capsys.readouterr()
+    apply(out, path, "--transform")
 
 
 def test_regression(tmp_path, capsys):
@@ -170,14 +165,12 @@ def test_autoencoder(tmp_path, capsys):
     assert select(path, *arguments) == 0
     assert "Radius eta = 4:" in capsys.readouterr().out
     assert "gene0" in selected(out)
-    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
-    head, *rows = capsys.readouterr().out.splitlines()
-    assert len(rows) == N_ROWS
-    assert head == "row,prediction,confidence,probability_green,probability_red"
-    label, *numbers = rows[0].split(",")[1:]
-    assert label == "red"
-    assert float(numbers[0]) == max(map(float, numbers[1:]))
-    assert sum(map(float, numbers[1:])) == pytest.approx(1.0)
+    table = apply(out, path)
+    assert list(table.columns[:2]) == ["prediction", "confidence"]
+    probabilities = table[["probability_green", "probability_red"]]
+    assert table["prediction"].iloc[0] == "red"
+    np.testing.assert_array_equal(table["confidence"], probabilities.max(axis=1))
+    np.testing.assert_allclose(probabilities.sum(axis=1), np.ones(N_ROWS))
 
 
 def test_all_rows_can_be_trained_on(data, tmp_path, capsys):

@@ -7,11 +7,18 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import N_ROWS, make_frame, read_features, select, selected
+from cli_helpers import (
+    N_ROWS,
+    apply,
+    export,
+    make_frame,
+    read_features,
+    select,
+    selected,
+)
 from scipy import sparse
 
 from skproj import persistence
-from skproj.cli import main
 from skproj.cli._arguments import make_parser
 from skproj.cli._split import split_rows
 
@@ -95,18 +102,11 @@ def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
     # What the features are made of is named once, and is all that is needed.
     columns = sorted({"city" if name in cities else name for name in kept - sizes})
     columns += ["city_size"] if sizes <= kept else []
-    capsys.readouterr()
-    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
-    expected = capsys.readouterr().out
     frame[columns].to_csv(few, index=False)
-    assert main(["apply", str(out / "model.skops"), str(few)]) == 0
-    assert capsys.readouterr().out == expected
-    assert main(["apply", "--transform", str(out / "model.skops"), str(path)]) == 0
-    names = capsys.readouterr().out.splitlines()[0].split(",")[1:]
-    assert sorted(names) == sorted(columns)
-    assert main(["export", "panel", str(out), "--out", str(tmp_path / "panel")]) == 0
-    n_columns = len(columns)
-    assert f"The panel needs {n_columns} of 7 columns." in capsys.readouterr().out
+    assert apply(out, few).equals(apply(out, path))
+    assert sorted(apply(out, path, "--transform")) == sorted(columns)
+    export(out, tmp_path / "panel")
+    assert f"The panel needs {len(columns)} of 7 columns." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("other", ["city_size", "city_b_big"])

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import select, selected, write
+from cli_helpers import apply, export, select, selected, write
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skproj import persistence
@@ -82,21 +82,15 @@ def test_risks_of_new_rows(trial, outcome, tmp_path, capsys):
     model = persistence.load(outcome / "model.skops")
     X = make_trial().drop(columns=["time", "died"])
     risk = model.predict(X)
-    out = tmp_path / "risks.csv"
-    command = ["apply", str(outcome / "model.skops"), str(trial), "--out", str(out)]
-    assert main(command) == 0
-    table = pd.read_csv(out, index_col=0)
+    table = apply(outcome, trial)
     assert_allclose(table["prediction"], risk)
     survival = table.filter(like="survival_")
     times = [float(name.removeprefix("survival_")) for name in survival]
     Z = model[:-1].transform(X)
     assert_allclose(survival, model[-1].predict_survival(Z, times))
     assert (np.diff(survival.to_numpy(), axis=1) <= 0.0).all()
-    panel = tmp_path / "panel"
-    assert main(["export", "panel", str(outcome), "--out", str(panel)]) == 0
-    scope = {}
-    exec((panel / "panel_model.py").read_text("utf-8"), scope)
-    assert_allclose(scope["predict"](X), risk, rtol=1e-6)
+    panel = export(outcome, tmp_path / "panel")
+    assert_allclose(panel["predict"](X), risk, rtol=1e-6)
     assert main(["info", str(outcome / "model.skops")]) == 0
     assert "CoxRidge" in capsys.readouterr().out
 
@@ -121,9 +115,9 @@ def test_times_of_other_tables(kind, outcome, tmp_path):
     assert selected(out) == selected(outcome)
 
 
-def test_network(tmp_path, capsys):
+def test_network(tmp_path):
     """Its risks are those of the command, and of the program without skproj."""
-    out, panel = tmp_path / "out", tmp_path / "panel"
+    out = tmp_path / "out"
     frame = make_trial().drop(columns=[f"gene{j}" for j in range(6, 12)])
     trial = write(frame, tmp_path / "trial.csv")
     arguments = [*TIMES, "--method", "autoencoder", "--stability", 1, "--out", out]
@@ -134,16 +128,11 @@ def test_network(tmp_path, capsys):
     model = persistence.load(out / "model.skops")
     X = frame.drop(columns=["time", "died"])
     risk = model.predict(X.astype("float32"))
-    capsys.readouterr()
-    assert main(["apply", str(out / "model.skops"), str(trial)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("row,prediction,survival_")
-    own = [float(line.split(",")[1]) for line in lines[1:]]
-    assert_allclose(own, risk, atol=1e-5)
-    assert main(["export", "panel", str(out), "--out", str(panel)]) == 0
-    scope = {}
-    exec((panel / "panel_model.py").read_text("utf-8"), scope)
-    assert_allclose(scope["predict"](X), risk, atol=1e-5)
+    table = apply(out, trial)
+    assert table.columns[1].startswith("survival_")
+    assert_allclose(table["prediction"], risk, atol=1e-5)
+    panel = export(out, tmp_path / "panel")
+    assert_allclose(panel["predict"](X), risk, atol=1e-5)
 
 
 def test_groups_and_stability(trial, tmp_path):
