@@ -141,14 +141,6 @@ def scores_of_classes(selection):
     return rows
 
 
-def is_separated(classes):
-    """Whether the scores of each class are apart from those of all others.
-
-    `classes` are those of `scores_of_classes`.
-    """
-    return all(row["auc"] in (None, 1.0) for row in classes)
-
-
 def rates(selection):
     """Return rates of two classes at the threshold, with their 95 % intervals."""
     s = selection

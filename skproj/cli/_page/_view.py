@@ -1,13 +1,13 @@
 """The page from the numbers of the report and its plots."""
 
 import base64
+import functools
 import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from skproj.cli._plots import LINES
-from skproj.cli._report_numbers import is_separated
 from skproj.cli._result import rounded
 from skproj.linear_model._substitutes import MAX_SUBSTITUTES
 from skproj.utils._optional import import_optional
@@ -41,6 +41,28 @@ def render(numbers, figures):
     -------
     page : str
     """
+    script = (FOLDER / "page.js").read_text(encoding="utf-8")
+    return read_template().render(
+        **numbers,
+        shown=numbers["features"][:MAX_FEATURES],
+        n_shown=N_SHOWN_FEATURES,
+        max_substitutes=MAX_SHOWN_SUBSTITUTES,
+        most_substitutes=MAX_SUBSTITUTES,
+        heatmap=heatmap(numbers),
+        confusion_rows=confusion_rows(numbers),
+        forest=forest(numbers),
+        alts=alternatives(numbers),
+        has_substitutes=any(f["substitutes"] for f in numbers["features"]),
+        lines=LINES,
+        figures=figures,
+        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+@functools.cache
+def read_template():
     jinja2 = import_optional("jinja2", extra="cli")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -55,25 +77,7 @@ def render(numbers, figures):
         "number": number,
         "shorten": shorten,
     }
-    script = (FOLDER / "page.js").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(
-        **numbers,
-        shown=numbers["features"][:MAX_FEATURES],
-        n_shown=N_SHOWN_FEATURES,
-        max_substitutes=MAX_SHOWN_SUBSTITUTES,
-        most_substitutes=MAX_SUBSTITUTES,
-        heatmap=heatmap(numbers),
-        confusion_rows=confusion_rows(numbers),
-        forest=forest(numbers),
-        alts=alternatives(numbers),
-        has_substitutes=any(f["substitutes"] for f in numbers["features"]),
-        is_separated=is_separated(numbers["classes"]),
-        lines=LINES,
-        figures=figures,
-        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+    return environment.get_template("page.html")
 
 
 def number(value, form=None, digits=3):
