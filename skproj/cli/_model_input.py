@@ -49,7 +49,8 @@ def model_input(model, names, table):
 
 def needed_columns(model, names):
     try:
-        return np.unique(needed_features(model, names).columns)
+        places = {feature.column for feature in needed_features(model, names)}
+        return np.array(sorted(places), dtype=np.intp)
     except NotExportable:  # as where similar rows are found by all columns
         return np.arange(len(names))
 
@@ -114,8 +115,8 @@ def selected_names(model, names, path):
     if last is None:
         raise CommandError(f"{path} holds no model that selects features.")
     try:
-        places = needed_features(model, names).columns
-        return [names[j] for j in np.unique(places)]
+        places = {feature.column for feature in needed_features(model, names)}
+        return [names[j] for j in sorted(places)]
     except NotExportable as error:
         # A step may mix columns and keep their names, as when it fills in gaps by
         # similar rows.

@@ -2,7 +2,7 @@
 
 import pprint
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from skproj._version import __version__
 from skproj.persistence._estimators import write
 from skproj.persistence._panel import _text_tables
-from skproj.persistence._panel._features import Features, NotExportable, trace
+from skproj.persistence._panel._features import Feature, NotExportable, trace
 from skproj.persistence._panel._heads import (
     describe_predictor,
     describe_threshold,
@@ -39,7 +39,7 @@ class Panel:
     """The columns that a fitted estimator needs, and what it makes of them."""
 
     columns: list  # names of those of the table that the estimator was fitted to
-    features: Features  # those that the predictions depend on
+    features: list  # of `Feature`: those that the predictions depend on
     model: dict  # its "parts", of `describe_predictor`, and perhaps a "threshold"
     classes: list | None  # None for a regression
 
@@ -177,19 +177,23 @@ def describe_panel(estimator):
 
 
 def needed_features(estimator, columns):
-    """Return the `Features` that the predictions of a fitted estimator depend on.
+    """Return the list of `Feature` that the predictions of an estimator depend on.
 
     Errors are those of `trace`.
     """
     *before, last = steps_of(estimator)
-    features = Features.of_columns(columns)
+    features = [Feature(name, j) for j, name in enumerate(columns)]
     for step in before:
         features = trace(step, features)
     if isinstance(last, SelectorMixin):
         return trace(last, features)
     if is_autoencoder(last):
-        features = replace(features, importances=last.feature_importances_)
-    return features.take(inputs_of(last, len(features)))
+        pairs = zip(features, last.feature_importances_, strict=True)
+        features = [feature._replace(importance=value) for feature, value in pairs]
+    taken = inputs_of(last, len(features))
+    return [
+        feature for feature, is_taken in zip(features, taken, strict=True) if is_taken
+    ]
 
 
 def feature_rows(panel, details=None):
@@ -197,19 +201,19 @@ def feature_rows(panel, details=None):
 
     `details` has dicts of further items, by the name of the feature.
     """
-    f, formula = panel.features, panel.formula
-    rows = []
-    for j, name in enumerate(map(str, f.names)):
-        row = {"name": name, "column": panel.columns[f.columns[j]], "kind": f.kinds[j]}
-        if row["kind"] == "category":
-            row["category"] = f.categories[j]
-        if f.known[j] is not None:
-            row["known"] = list(f.known[j])
-        if f.fills[j] is not None:
-            row["fill"] = f.fills[j]
-        row["center"], row["scale"] = float(f.centers[j]), float(f.scales[j])
-        if not np.isnan(f.importances[j]):  # no more digits than in its precision
-            row["importance"] = float(str(f.importances[j]))
+    formula, rows = panel.formula, []
+    for j, f in enumerate(panel.features):
+        name = str(f.name)
+        row = {"name": name, "column": panel.columns[f.column], "kind": f.kind}
+        if f.kind == "category":
+            row["category"] = f.category
+        if f.known is not None:
+            row["known"] = list(f.known)
+        if f.fill is not None:
+            row["fill"] = f.fill
+        row["center"], row["scale"] = f.center, f.scale
+        if not np.isnan(f.importance):  # no more digits than in its precision
+            row["importance"] = float(str(f.importance))
         if formula is not None:
             row["coefficients"] = formula[0][:, j].tolist()
         rows.append({**row, **(details or {}).get(name, {})})
