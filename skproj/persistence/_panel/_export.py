@@ -1,5 +1,6 @@
 """A panel from a fitted estimator, and the file that predicts from it."""
 
+import itertools
 import pprint
 import re
 from dataclasses import dataclass
@@ -190,10 +191,7 @@ def needed_features(estimator, columns):
     if is_autoencoder(last):
         pairs = zip(features, last.feature_importances_, strict=True)
         features = [feature._replace(importance=value) for feature, value in pairs]
-    taken = inputs_of(last, len(features))
-    return [
-        feature for feature, is_taken in zip(features, taken, strict=True) if is_taken
-    ]
+    return list(itertools.compress(features, inputs_of(last, len(features))))
 
 
 def feature_rows(panel, details=None):

@@ -32,8 +32,8 @@ class NotExportable(ValueError):
 class Feature(NamedTuple):
     """A feature, and the column that it is made of.
 
-    Its value is ``(x - center) / scale``, where `x` is the number in its column, or 1 or
-    0: whether the number is missing, or whether the text is a category.
+    Its value is ``(x - center) / scale``, where `x` is the number in its column, or 1
+    or 0: whether the number is missing, or whether the text is a category.
     """
 
     name: str
@@ -64,7 +64,7 @@ def trace(step, features):
             made = make(step, features)
             names = step.get_feature_names_out(names_of(features))
             pairs = zip(made, names, strict=True)
-            return [feature._replace(name=name) for feature, name in pairs]
+            return [f if f.name == name else f._replace(name=name) for f, name in pairs]
     raise NotExportable(
         f"the step {type(step).__name__} may mix columns or rows; possible are "
         f"{POSSIBLE_STEPS}"
@@ -136,7 +136,7 @@ def trace_imputer(step, features):
             made += [feature] if step.keep_empty_features else []
             continue
         if feature.kind == "number" and feature.fill is None:  # else nothing is missing
-            fill = statistic
+            fill = str(statistic)
             if not isinstance(statistic, str):  # in the units of the column
                 fill = float(statistic) * feature.scale + feature.center
             feature = feature._replace(fill=fill)
