@@ -13,7 +13,6 @@ from skproj.cli._plots import draw_plots, path_of, svg_of
 from skproj.cli._report import write_report
 from skproj.cli._report_numbers import report_numbers
 from skproj.cli._result import (
-    GroupSummary,
     ModelScores,
     Predictions,
     Score,
@@ -111,7 +110,7 @@ def make_features(rng, names, scores, n_selected, class_names):
     for j in range(n_selected):
         means = rng.normal(5.0, 2.0, size=max(1, len(class_names)))
         groups = [
-            GroupSummary(label, mean, 1.3)
+            {"label": label, "mean": mean, "spread": 1.3}
             for label, mean in zip(class_names or ["all"], means, strict=True)
         ]
         others = [

@@ -161,8 +161,8 @@ def test_features_have_a_table_for_spreadsheets(tmp_path):
     assert rows[0]["frequency"] == "0.8"
     assert rows[0]["direction"].removeprefix("'") == first.direction
     assert rows[0]["substitutes"] == "gene_1 (0.80); gene_2 (0.70); gene_3 (0.60)"
-    assert float(rows[0]["mean b"]) == first.groups[1].mean
-    assert float(rows[0]["spread =a"]) == first.groups[0].spread
+    assert float(rows[0]["mean b"]) == first.groups[1]["mean"]
+    assert float(rows[0]["spread =a"]) == first.groups[0]["spread"]
     assert rows[-1]["frequency"] == "0.1"
     assert rows[-1]["direction"] == ""
     assert {row["direction"] for row in rows} <= {"'=a", "b", ""}
