@@ -141,12 +141,6 @@ def test_passes_are_shown(path, capsys):
     assert "rows/s" in lines[0]
 
 
-def test_store_is_read_into_memory_as_well(table, tmp_path, capsys):
-    path = write(table, tmp_path / "cells.zarr")
-    assert select(path, "--eta", "2") == 0
-    assert f"{path}: {N_ROWS} rows, {N_GENES} features" in capsys.readouterr().out
-
-
 def missing(table):
     X = table.X.toarray()
     X[5, 3] = np.nan

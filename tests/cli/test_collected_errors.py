@@ -185,15 +185,6 @@ def test_suggested_options_get_past_the_error(name, capsys, monkeypatch):
         capsys.readouterr()
 
 
-def test_an_index_is_suggested_only_where_it_names_the_rows(capsys):
-    assert select(texts("Sex")) == 2
-    assert "--index" not in capsys.readouterr().err
-    assert select(texts().assign(code=ids)) == 2
-    error = capsys.readouterr().err
-    assert "--index code takes 'code' as the names of the rows" in error
-    assert "--encode" not in error  # there are more values than it takes
-
-
 def test_units_of_a_column_make_no_difference(tmp_path):
     """Also where float32 has no squares or no inverse of its numbers."""
     chosen = []

@@ -112,22 +112,6 @@ def test_names_of_rows_are_no_feature(write, result, tmp_path, capsys):
     assert first.startswith("0," if write == "numbers" else "000,")
 
 
-@pytest.mark.filterwarnings("always:the target 'kind' has values that differ only")
-@pytest.mark.parametrize("suffix", ["tsv.gz", "parquet"])
-def test_labels_keep_their_zeros(suffix, tmp_path, capsys):
-    """As numbers, 01 and 1 would be one class."""
-    codes = {"red": "01", "green": "1", "blue": "0020"}
-    frame = make_frame()
-    frame["kind"] = frame["kind"].map(codes)
-    path, out = tmp_path / f"table.{suffix}", tmp_path / "out"
-    assert select(write(frame, path), "--out", out) == 0
-    told = capsys.readouterr()
-    assert "3 classes of 30 to 30 rows: '0020', '01', '1'" in told.out
-    assert "which are kept apart: '01', '1'" in told.err
-    predicted = apply(out, path, dtype={"prediction": str})["prediction"].to_numpy()
-    assert np.mean(predicted == frame["kind"]) > 0.9
-
-
 def test_labels_that_are_numbers_stay_numbers(capsys):
     frame = make_frame()
     for labels, shown in (([10, 2, 0], "0, 2, 10"), ([1.0, -1.0, 0.5], "-1 to 1")):

@@ -99,13 +99,6 @@ def test_words_that_look_the_same_are_one_class(suffix, tmp_path):
     assert set(table.labels("kind")) == {"red", "ros\xe9"}
 
 
-def test_clean_text_is_not_mentioned(tmp_path):
-    for suffix in (".csv", ".xlsx", ".parquet", ".h5ad"):
-        write(make_clean(), tmp_path / f"table{suffix}", index=True)
-        options = ReadOptions(tmp_path / f"table{suffix}", target="kind")
-        read_table(options)  # warnings are errors
-
-
 def test_classes_and_patients_that_differ_in_case_get_a_remark(tmp_path, capsys):
     frame = make_frame().assign(patient=[f"p{i // 3}" for i in range(90)])
     frame.loc[3, "kind"], frame.loc[4, "patient"] = "Red", "P1"
