@@ -3,6 +3,8 @@
 import pytest
 from cli_helpers import make_frame, select
 
+from skproj.cli import _selection
+
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
@@ -17,3 +19,9 @@ def result(data):
     folder = data.parent / "deep" / "result"
     assert select(data, "--out", folder, plots=True) == 0
     return folder
+
+
+@pytest.fixture
+def no_baselines(monkeypatch):
+    """Fit no models to compare a selection with, which take long where it has many."""
+    monkeypatch.setattr(_selection, "baselines", lambda *_: [])

@@ -188,7 +188,7 @@ def test_suggested_options_get_past_the_error(name, capsys, monkeypatch):
 def test_units_of_a_column_make_no_difference(tmp_path):
     """Also where float32 has no squares or no inverse of its numbers."""
     chosen = []
-    for scale in (1.0, 1e-42, 1e-18, 1e36):
+    for scale in (1.0, 1e-42, 1e36):
         frame = make_frame()
         frame["gene0"] *= scale
         out = tmp_path / f"{scale}"

@@ -350,7 +350,7 @@ def test_threshold_of_a_search_is_refused(tmp_path):
     frame = make_frame(n_classes=2)
     X, y = frame.drop(columns="kind"), frame["kind"] == "red"
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
-    model = TunedThresholdClassifierCV(pipeline).fit(X, y)
+    model = TunedThresholdClassifierCV(pipeline, cv=2, thresholds=5).fit(X, y)
     with pytest.raises(ValueError, match="predicts by TunedThresholdClassifierCV; po"):
         persistence.export_panel(model, tmp_path / PROGRAM)
     with pytest.raises(ValueError, match="TunedThresholdClassifierCV cannot be saved"):

@@ -49,6 +49,7 @@ def make_cities():
         ("survival", "selector", "training"),
     ],
 )
+@pytest.mark.usefixtures("no_baselines")
 def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
     """A fold lacks it, or all training rows do: it stays with the others."""
     path, out, few = (tmp_path / name for name in ("table.csv", "out", "few.csv"))

@@ -115,6 +115,7 @@ def test_times_of_other_tables(kind, outcome, tmp_path):
     assert selected(out) == selected(outcome)
 
 
+@pytest.mark.usefixtures("no_baselines")
 def test_network(tmp_path):
     """Its risks are those of the command, and of the program without skproj."""
     out = tmp_path / "out"

@@ -43,6 +43,7 @@ def rare(tmp_path_factory):
 @pytest.mark.parametrize(
     "method", ["auto", pytest.param("autoencoder", marks=pytest.mark.slow)]
 )
+@pytest.mark.usefixtures("no_baselines")
 def test_threshold_is_said_saved_and_applied(method, rare, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["--method", method, "--eta", "2", "--threshold", "balanced_accuracy"]
