@@ -94,14 +94,16 @@ def tidy(frame, options, trimmed_names=()):
     return frame
 
 
-def without_codes(frame, names, codes, decimal):
-    """Return a frame with gaps where text in some columns is one of these numbers."""
+def without_codes(frame, cells, codes, decimal):
+    """Return a frame with gaps where columns of numbers have one of these.
+
+    Their `cells` are given by name, as text.
+    """
     changed = {}
-    for name in names if codes else ():
-        column = frame[name]
-        gaps = [e for e in column.unique() if to_number(e, decimal) in codes]
-        if gaps:
-            changed[name] = column.mask(column.isin(gaps))
+    for name, column in cells.items() if codes else ():
+        numbers = column_numbers(column, decimal)
+        if numbers is not None and np.isin(numbers, codes).any():
+            changed[name] = frame[name].mask(np.isin(numbers, codes))
     return frame.assign(**changed) if changed else frame
 
 

@@ -356,10 +356,10 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
     known = {options.index, options.groups, *options.text, AS_WRITTEN}
     names = [] if typed else object_columns(frame).difference([*known], sort=False)
     cells = {name: cells_of(frame[name]) for name in names}
-    codes = {*map(to_number, options.missing)} - {None}
+    codes = [x for text in options.missing if (x := to_number(text)) is not None]
     if (options.where or codes) and not typed:  # limits and codes are numbers as well
         decimal = decimal or decimal_of(cells, options)
-        frame = without_codes(frame, names, codes, decimal)
+        frame = without_codes(frame, cells, codes, decimal)
         cells = {name: cells_of(frame[name]) for name in names}
     if options.complete or options.backed:
         kept = rows_to_use(frame, options, decimal or ".")

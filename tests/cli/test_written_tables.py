@@ -384,11 +384,12 @@ def test_typed_text_that_holds_numbers_is_no_category(tmp_path, capsys):
 def test_codes_for_gaps_beside_text_with_numbers(tmp_path):
     """Where the numbers are read as text first, a code is a number all the same."""
     path = tmp_path / "table.csv"
-    lines = ["a,b,kind", "5.1,1e5,r", "-9.0,x,s", "-9,100000,r", "6.2,3,s"]
+    lines = ["a,b,kind", "5.1,1e5,r", "-9.0,x,s", "-9,-9.0,r", "6.2,3,s"]
     path.write_text("\n".join(lines))
     table = read_table(ReadOptions(path, target="kind", missing=("-9",)))
     found = table.numbers(["a"], allow_missing=True)[:, 0]
     np.testing.assert_array_equal(found, [5.1, NAN, NAN, 6.2])
+    assert table.target("b").tolist() == ["1e5", "x", "-9.0", "3"]
 
 
 def test_columns_that_are_dropped_do_not_matter(tmp_path):
