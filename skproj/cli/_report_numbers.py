@@ -130,12 +130,10 @@ def numbers_of_classes(selection):
             row["auc"] = roc_auc_score(*told)
             row["average_precision"] = average_precision_score(*told)
         rows.append(row)
-    has_rates = s.positive is not None
+    of_two = [codes == s.positive for codes in (true, predicted)]
     return {
         "classes": rows,
-        "rates": rates(true == s.positive, predicted == s.positive)
-        if has_rates
-        else [],
+        "rates": [] if s.positive is None else rates(*of_two),
         "confusion": confusion_matrix(true, predicted, labels=places),
     }
 
