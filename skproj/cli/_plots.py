@@ -9,6 +9,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_curve, roc_curve
 
 from skproj.cli._channels import channels
+from skproj.cli._report_numbers import is_separated, numbers_of_classes
 from skproj.inspection import EtaPathDisplay, SupportDisplay, SurvivalCurvesDisplay
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import shorten
@@ -196,10 +197,42 @@ def ranked_classes(selection):
     return [s.positive] if places and s.positive is not None else places
 
 
+def draw_scores(selection, figure):
+    """Draw histograms of scores: of one class of two, or each class against the rest.
+
+    These are for classes that are apart, whose curves are corners.
+    """
+    s = selection
+    true, _ = s.codes
+    places = ranked_classes(s)
+    decisions = s.predictions.decisions[:, places]
+    ax = figure.subplots()
+    parts, labels = [], []
+    if len(places) == 1:
+        for i, name in enumerate(s.class_names):
+            parts.append(decisions[true == i, 0])
+            labels.append(shorten(name))
+    else:
+        is_own = true[:, np.newaxis] == places
+        parts, labels = [decisions[is_own], decisions[~is_own]], ["own class", "others"]
+    bins = np.histogram_bin_edges(np.concatenate(parts), bins=20)
+    for color, (part, label) in enumerate(zip(parts, labels, strict=True)):
+        options = {"color": CLASS_COLORS[color], "alpha": 0.6, "label": label}
+        ax.hist(part, bins=bins, **options)
+    name = "" if s.positive is None else f" of {shorten(s.class_names[s.positive])}"
+    kind = "Probability" if s.predictions.probabilities is not None else "Score"
+    ax.set(ylabel="Rows")
+    ax.set_xlabel(f"{kind}{name}", parse_math=False)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False)
+
+
 def draw_curves(selection, figure):
     s = selection
     true, _ = s.codes
     figure.set_size_inches(6.0, 3.1)
+    if is_separated(numbers_of_classes(s)["classes"]):
+        draw_scores(s, figure)
+        return
     left, right = figure.subplots(1, 2)
     for i in ranked_classes(s):
         line = dict(zip(("linestyle", "color"), LINES[i % len(LINES)], strict=True))

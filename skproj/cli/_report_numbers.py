@@ -138,6 +138,14 @@ def numbers_of_classes(selection):
     }
 
 
+def is_separated(classes):
+    """Whether the scores of each class are apart from those of all others.
+
+    `classes` are those of `numbers_of_classes`.
+    """
+    return all(row["auc"] in (None, 1.0) for row in classes)
+
+
 def rates(true, predicted):
     """Return the rates of two classes, with their 95 % intervals, from two masks."""
     rows = []

@@ -164,6 +164,25 @@ def test_rates_of_more_classes_are_not_told():
     assert report_numbers(result, None, FACTS, OPTIONS)["rates"] == []
 
 
+@pytest.mark.parametrize("names", [("ill", "well"), ("a", "b", "c")])
+def test_classes_that_are_apart_have_histograms(names):
+    result = make_result(class_names=names)
+    predictions = result.predictions
+    true = np.searchsorted(names, predictions.y_test)
+    decisions = predictions.decisions
+    decisions[np.arange(len(true)), true] += 4.0
+    ax = drawn(result, "curves")[0]
+    counts = [sum(bar.get_height() for bar in bars) for bars in ax.containers]
+    n_rows = len(true)
+    if len(names) == 2:
+        assert counts == np.bincount(true).tolist()
+        assert ax.get_xlabel() == "Probability of well"
+    else:
+        assert counts == [n_rows, 2 * n_rows]
+    decisions[true == 1, 1] -= 20.0
+    assert len(drawn(result, "curves")) == 2
+
+
 def drawn(result, name):
     matplotlib_figure = pytest.importorskip("matplotlib.figure")
     figure = matplotlib_figure.Figure()

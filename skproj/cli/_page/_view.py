@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skproj.cli._plots import LINES
+from skproj.cli._report_numbers import is_separated
 from skproj.cli._result import rounded
 from skproj.linear_model._substitutes import MAX_SUBSTITUTES
 from skproj.utils._optional import import_optional
@@ -53,6 +54,7 @@ def render(numbers, figures):
         forest=forest(numbers),
         alts=alternatives(numbers),
         has_substitutes=any(f["substitutes"] for f in numbers["features"]),
+        is_separated=is_separated(numbers["classes"]),
         lines=LINES,
         figures=figures,
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
