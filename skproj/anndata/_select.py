@@ -1,5 +1,7 @@
 """Selection of the genes that tell groups of cells apart."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from skproj._version import __version__
@@ -242,7 +244,7 @@ def select_features(
     """
     given = locals()
     check_adata(adata)
-    _check_arguments(**given)
+    _check_arguments(given)
     check_gene_names(adata)
     chosen, code = choose_groups(read_groups(adata, groupby), groups, reference)
     folds = make_folds(
@@ -296,38 +298,27 @@ def select_features(
     return adata if copy else None
 
 
-def _check_arguments(
-    *,
-    adata,
-    method,
-    n_genes_per_group,
-    cv,
-    key_added,
-    random_state,
-    copy,
-    mask_var,
-    parameters,
-    **others,
-):
+def _check_arguments(given):
     """Refuse arguments that can be judged without the data."""
-    check_choice("method", method, METHODS)
-    if n_genes_per_group is not None and method != "linear":
+    a = SimpleNamespace(**given)
+    check_choice("method", a.method, METHODS)
+    if a.n_genes_per_group is not None and a.method != "linear":
         raise ValueError(
-            f'n_genes_per_group needs method="linear", got method={method!r}.'
+            f'n_genes_per_group needs method="linear", got method={a.method!r}.'
         )
-    check_integer("cv", cv, least=2)
-    check_integer("random_state", random_state, least=0)
-    if not isinstance(key_added, str) or not key_added or "/" in key_added:
+    check_integer("cv", a.cv, least=2)
+    check_integer("random_state", a.random_state, least=0)
+    if not isinstance(a.key_added, str) or not a.key_added or "/" in a.key_added:
         raise ValueError(
-            f"key_added must be a name without a slash, got {key_added!r}."
+            f"key_added must be a name without a slash, got {a.key_added!r}."
         )
-    if copy and adata.isbacked:
+    if a.copy and a.adata.isbacked:
         raise ValueError(
             "copy=True would read a whole file into memory: use to_memory() first, or "
             "copy=False, which does not change the file."
         )
-    of_obs = {name: others[name] for name in ("groupby", "batch_key", "donor_key")}
-    check_inputs_stay(key_added, of_obs, {"mask_var": mask_var, **parameters})
+    of_obs = {name: given[name] for name in ("groupby", "batch_key", "donor_key")}
+    check_inputs_stay(a.key_added, of_obs, {"mask_var": a.mask_var, **a.parameters})
 
 
 def _make_method(cls, parameters, groups, radius, *, min_genes, **settings):

@@ -1,7 +1,5 @@
 """Tables whose features stay in the file, and are read in blocks of rows."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from skproj.cli._anndata_table import AnnotatedTable
@@ -28,24 +26,13 @@ MIN_COLUMN_BYTES = 10_000_000
 PLACE = "\0place"
 
 
-@dataclass(frozen=True)
-class Backing:
-    """How a matrix is read in blocks."""
-
-    memory: int | None  # bytes of memory that are meant for the run
-    shows_progress: bool  # by a bar for each pass
-
-    @classmethod
-    def of(cls, options):
-        """Return that of a command, or None without --backed."""
-        return cls(options.memory, shows_bars(options)) if options.backed else None
-
-
 class BackedFeatures:
-    """Mixin of tables whose features are read in blocks, as `_backing` says.
+    """Mixin of tables whose features are read in blocks.
 
-    The mask `_kept` says which rows of the file are rows of the table, and `_open`
-    returns the blocks of the file and the places of features in them.
+    `_command` has the options of the command: the memory that is meant for the run, and
+    whether each pass has a bar. The mask `_kept` says which rows of the file are rows
+    of the table, and `_open` returns the blocks of the file and the places of features
+    in them.
     """
 
     _n_passes = 0
@@ -56,7 +43,7 @@ class BackedFeatures:
         from skproj.blocks import RowBlocks  # scikit-learn comes with it
 
         blocks, places = self._open(names)
-        kept, shows_progress = self._kept, self._backing.shows_progress
+        kept, shows_progress = self._kept, shows_bars(self._command)
 
         def read(columns=slice(None)):
             wanted = places[columns]
@@ -81,7 +68,7 @@ class BackedFeatures:
 
     def _column_bytes(self):
         """Return the bytes for features in memory, or None for the default."""
-        memory = self._backing.memory
+        memory = self._command.memory
         if memory is None:
             return None
         reading = ROW_GROUP_COPIES * self._row_group_bytes
@@ -103,7 +90,7 @@ class BackedAnnotatedTable(BackedFeatures, AnnotatedTable):
     def __init__(self, obs, blocks, options):
         obs = tidy_obs(obs, options)
         self._kept = rows_to_use(obs, options)
-        self._blocks, self._backing = blocks, options.backed
+        self._blocks, self._command = blocks, options.backed
         names = clean_names(map(str, blocks.feature_names), options.wanted)
         check_unique(names, options.path)
         super().__init__(obs[self._kept], names, options.path)
@@ -125,7 +112,7 @@ class BackedFrameTable(BackedFeatures, FrameTable):
     def __init__(self, options, metadata, stored, frame, *others):
         self._kept = np.zeros(metadata.num_rows, dtype=bool)
         self._kept[frame.pop(PLACE)] = True
-        self._backing = options.backed
+        self._command = options.backed
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         self._row_group_bytes = max((g.total_byte_size for g in groups), default=0)
         # The columns of the file, without rows.

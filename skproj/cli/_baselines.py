@@ -3,13 +3,19 @@
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skproj.cli._search import dense_network, first_steps, last_steps, linear_model
-from skproj.cli._survival import no_features, no_selection
+from skproj.cli._survival import score_concordance
 from skproj.cli._threshold import choose_threshold, put_threshold
 from skproj.feature_selection._block_selector import BlockSelectorMixin
 from skproj.feature_selection._half_selections import univariate_scores
+from skproj.linear_model import CoxRidge
+
+# Prior variances of the log hazard in the Cox model of all features.
+RISK_VARIANCES = (0.01, 0.1, 1.0, 10.0)
 
 
 def baselines(problem, support):
@@ -22,16 +28,20 @@ def baselines(problem, support):
     strongest = ("select", StrongestFeatures(n_selected, classifies))
     machine, models = last_steps(problem), []
     if problem.task == "survival":
-        everything, test = no_selection(n_features), "score test"
-        nothing = ("no features, Kaplan-Meier", no_features())
+        alphas = {"alpha": [n_features / variance for variance in RISK_VARIANCES]}
+        model = GridSearchCV(CoxRidge(), alphas, scoring=score_concordance)
+        zero = FunctionTransformer(lambda X: np.zeros((X.shape[0], 1)))
+        zero.set_params(accept_sparse=True)
+        nothing = [("select", zero), ("predict", CoxRidge())]
+        nothing, test = ("no features, Kaplan-Meier", nothing), "score test"
     else:
-        everything, test = [("predict", linear_model(problem))], "F test"
+        model, test = linear_model(problem), "F test"
         nothing = ("mean of the target", [("predict", DummyRegressor())])
         if classifies:
             nothing = ("most frequent class", [("predict", DummyClassifier())])
     if not problem.in_blocks:
         name = f"no selection, {problem.linear_machine}"
-        models.append((name, n_features, everything))
+        models.append((name, n_features, [("predict", model)]))
     if problem.method != "selector" and problem.task != "survival":
         dense = ("dense", dense_network(problem))
         models.append(("no selection, network", n_features, [dense]))

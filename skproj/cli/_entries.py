@@ -94,6 +94,19 @@ def tidy(frame, options, trimmed_names=()):
     return frame
 
 
+def without_codes(frame, cells, codes, decimal):
+    """Return a frame with gaps where columns of numbers have one of these.
+
+    Their `cells` are given by name, as text.
+    """
+    changed = {}
+    for name, column in cells.items() if codes else ():
+        numbers = column_numbers(column, decimal)
+        if numbers is not None and np.isin(numbers, codes).any():
+            changed[name] = frame[name].mask(np.isin(numbers, codes))
+    return frame.assign(**changed) if changed else frame
+
+
 def trim_names(written, wanted=()):
     """Return names of columns without spaces, and those of them that had some."""
     written = [str(name) for name in written]

@@ -92,7 +92,7 @@ def read_details(path, panel):
         details = {row["feature"]: row for row in rows if row["selected"]}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
-    if set(details) != set(map(str, panel.features.names)):
+    if set(details) != {str(feature.name) for feature in panel.features}:
         return {}
     return {
         name: {key: row[key] for key in DETAILS if row.get(key) is not None}
@@ -117,7 +117,7 @@ def write_panel(path, panel, rows):
 
 
 def summary(panel, details):
-    n_needed = len(set(panel.features.columns.tolist()))
+    n_needed = len({feature.column for feature in panel.features})
     yield f"The panel needs {n_needed} of {len(panel.columns)} columns."
     if not details:
         yield "Where they are high is not known: there is no features.json beside it."

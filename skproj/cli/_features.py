@@ -5,7 +5,7 @@ from scipy import sparse
 
 from skproj.blocks import RowBlocks
 from skproj.cli._evidence import rank_scores
-from skproj.cli._result import GroupSummary, SelectedFeature
+from skproj.cli._result import SelectedFeature
 from skproj.linear_model._cox import null_residuals
 from skproj.linear_model._substitutes import find_substitutes
 from skproj.utils._survival import is_survival
@@ -33,7 +33,7 @@ def describe_features(
         if classes is None:
             direction = "+" if rank_scores(column) @ rank_scores(y) >= 0.0 else "-"
         else:
-            direction = max(groups, key=lambda group: group.mean).label
+            direction = max(groups, key=lambda group: group["mean"])["label"]
         features.append(
             SelectedFeature(
                 rank=rank,
@@ -70,6 +70,6 @@ def summarize(column, y, classes):
     else:
         parts = {str(label): column[y == label] for label in classes}
     return [
-        GroupSummary(label, float(part.mean()), float(part.std()))
+        {"label": label, "mean": float(part.mean()), "spread": float(part.std())}
         for label, part in parts.items()
     ]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from skproj.cli._arguments import OF_STANDARD_INPUT, STANDARD_INPUT
-from skproj.cli._backed_table import Backing
 from skproj.cli._channels import windows
 from skproj.cli._errors import CommandError
 from skproj.cli._preparation import read_columns
@@ -46,9 +45,9 @@ def read_inputs(options, errors):
     target, event, owner = options.target, options.event, options.groups
     n_found = len(errors)
     roles = {"target": target, "event": event, "groups": owner}
-    others = {"labels": options.labels, "backed": Backing.of(options), "errors": errors}
-    others |= {"complete": True, "drop": tuple(options.drop)}
-    others |= {"where": tuple(options.where)}
+    others = {"labels": options.labels, "drop": tuple(options.drop)}
+    others |= {"where": tuple(options.where), "complete": True, "errors": errors}
+    others |= {"backed": options if options.backed else None}
     with errors:
         table = read_table(ReadOptions.of(options, **roles, **others))
     if table is None:

@@ -11,7 +11,7 @@ from skproj.cli._frame_table import as_text
 from skproj.cli._models import without_names
 from skproj.cli._survival import survival_probabilities
 from skproj.persistence._panel._export import needed_features
-from skproj.persistence._panel._features import NotTraceable, places_of
+from skproj.persistence._panel._features import NotExportable, places_of
 from skproj.persistence._panel._text_tables import clean
 from skproj.utils._optional import import_optional
 from skproj.utils._pipelines import selection_of, steps_of
@@ -49,8 +49,9 @@ def model_input(model, names, table):
 
 def needed_columns(model, names):
     try:
-        return np.unique(needed_features(model, names).columns)
-    except NotTraceable:  # as where similar rows are found by all columns
+        places = {feature.column for feature in needed_features(model, names)}
+        return np.array(sorted(places), dtype=np.intp)
+    except NotExportable:  # as where similar rows are found by all columns
         return np.arange(len(names))
 
 
@@ -114,9 +115,9 @@ def selected_names(model, names, path):
     if last is None:
         raise CommandError(f"{path} holds no model that selects features.")
     try:
-        places = needed_features(model, names).columns
-        return [names[j] for j in np.unique(places)]
-    except NotTraceable as error:
+        places = {feature.column for feature in needed_features(model, names)}
+        return [names[j] for j in sorted(places)]
+    except NotExportable as error:
         # A step may mix columns and keep their names, as when it fills in gaps by
         # similar rows.
         kept = names_out(steps_of(model), last, names)

@@ -9,7 +9,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import ConfusionMatrixDisplay, precision_recall_curve, roc_curve
 
 from skproj.cli._channels import channels
-from skproj.cli._report_numbers import is_separated, scores_of_classes
+from skproj.cli._report_numbers import is_separated, numbers_of_classes
 from skproj.inspection import EtaPathDisplay, SupportDisplay, SurvivalCurvesDisplay
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import shorten
@@ -230,7 +230,7 @@ def draw_curves(selection, figure):
     s = selection
     true, _ = s.codes
     figure.set_size_inches(6.0, 3.1)
-    if is_separated(scores_of_classes(s)):
+    if is_separated(numbers_of_classes(s)["classes"]):
         draw_scores(s, figure)
         return
     left, right = figure.subplots(1, 2)

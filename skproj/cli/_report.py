@@ -67,7 +67,7 @@ def feature_rows(selection):
                 for other in feature.substitutes
             )
             for group in feature.groups:
-                row[f"mean {group.label}"] = float(group.mean)
-                row[f"spread {group.label}"] = float(group.spread)
+                row[f"mean {group['label']}"] = group["mean"]
+                row[f"spread {group['label']}"] = group["spread"]
         rows.append(row)
     return rows

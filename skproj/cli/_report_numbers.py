@@ -59,9 +59,7 @@ def report_numbers(selection, path, facts, options):
         "threshold": s.threshold,
         "class_names": s.class_names,
         "positive_class": None if s.positive is None else s.class_names[s.positive],
-        "classes": scores_of_classes(s),
-        "rates": rates(s),
-        "confusion": confusion(s),
+        **numbers_of_classes(s),
         "features": s.features,
         "repeats": {
             "sentence": describe_repeats(s.repeats),
@@ -108,20 +106,14 @@ def settings(options):
     }
 
 
-def confusion(selection):
+def numbers_of_classes(selection):
+    """Return the scores of each class, the rates of two classes, and the confusion."""
     s = selection
     if s.n_test == 0 or not s.class_names:
-        return None
-    return confusion_matrix(*s.codes, labels=np.arange(len(s.class_names)))
-
-
-def scores_of_classes(selection):
-    s = selection
-    if s.n_test == 0 or not s.class_names:
-        return []
-    true, predicted = s.codes
+        return {"classes": [], "rates": [], "confusion": None}
+    (true, predicted), places = s.codes, np.arange(len(s.class_names))
     precision, recall, _, counts = precision_recall_fscore_support(
-        true, predicted, labels=np.arange(len(s.class_names)), zero_division=np.nan
+        true, predicted, labels=places, zero_division=np.nan
     )
     rows = []
     for i, name in enumerate(s.class_names):
@@ -138,30 +130,24 @@ def scores_of_classes(selection):
             row["auc"] = roc_auc_score(*told)
             row["average_precision"] = average_precision_score(*told)
         rows.append(row)
-    return rows
+    of_two = [codes == s.positive for codes in (true, predicted)]
+    return {
+        "classes": rows,
+        "rates": [] if s.positive is None else rates(*of_two),
+        "confusion": confusion_matrix(true, predicted, labels=places),
+    }
 
 
 def is_separated(classes):
     """Whether the scores of each class are apart from those of all others.
 
-    `classes` are those of `scores_of_classes`.
+    `classes` are those of `numbers_of_classes`.
     """
     return all(row["auc"] in (None, 1.0) for row in classes)
 
 
-def rates(selection):
-    """Return rates of two classes at the threshold, with their 95 % intervals [1]_.
-
-    References
-    ----------
-    .. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical
-       inference", Journal of the American Statistical Association 22(158), 1927,
-       :doi:`10.1080/01621459.1927.10502953`.
-    """
-    s = selection
-    if s.n_test == 0 or s.positive is None:
-        return []
-    true, predicted = (codes == s.positive for codes in s.codes)
+def rates(true, predicted):
+    """Return the rates of two classes, with their 95 % intervals, from two masks."""
     rows = []
     for name, hits, among in (
         ("Sensitivity", predicted, true),
@@ -170,10 +156,8 @@ def rates(selection):
         ("Negative predictive value", ~true, ~predicted),
     ):
         n, n_hits = np.sum(among), np.sum(hits & among)
-        value, low, high = None, None, None
-        if n:
-            value = n_hits / n
-            low, high = wilson(value, n)
+        value = n_hits / n if n else None
+        low, high = wilson(value, n) if n else (None, None)
         row = {"name": name, "hits": n_hits, "rows": n}
         rows.append(row | {"value": value, "low": low, "high": high})
     return rows

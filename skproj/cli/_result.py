@@ -55,15 +55,6 @@ class ModelScores:
 
 
 @dataclass(frozen=True)
-class GroupSummary:
-    """A feature among the training rows of a class, in the units of the table."""
-
-    label: str  # the class; "all" without classes
-    mean: float
-    spread: float  # standard deviation
-
-
-@dataclass(frozen=True)
 class SelectedFeature:
     """A selected feature."""
 
@@ -75,7 +66,10 @@ class SelectedFeature:
     # Class in which the feature is highest on average; "+" or "-" for the sign of the
     # correlation with a target of numbers, or with an early event.
     direction: str
-    groups: list[GroupSummary]  # in the order of `SelectionResult.class_names`
+    # Of each class, in the order of `SelectionResult.class_names`: its "label", and
+    # "mean" and "spread", the standard deviation, of the feature among the training
+    # rows, in the units of the table. The label is "all" without classes.
+    groups: list[dict]
     # `name` and `correlation` of the features that are strongly correlated with it, the
     # closest first.
     substitutes: list[dict]

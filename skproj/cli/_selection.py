@@ -54,7 +54,7 @@ def select(problem, show_progress=False):
     It is an error if there are too few rows, or if no feature is selected.
     """
     run = divide(problem)
-    search = find_radius(run, show_progress)
+    search = fit_search(make_search(run), run, show_progress)
     model = model_of(search)
     if problem.prepare is None:
         model[0].feature_names_in_ = np.asarray(problem.names, dtype=object)
@@ -68,9 +68,7 @@ def select(problem, show_progress=False):
     setattr(predictor, READING_ATTRIBUTE, problem.reading)
     described, unmeasured = describe_selection(run, search, model)
     comparison = compare(run, model, predictions)
-    repeats = []
-    if problem.options.repeat is not None:
-        repeats = repeat(problem)
+    seed, n_repeats = problem.options.seed, problem.options.repeat or 0
     return SelectionResult(
         **described,
         verdict=verdict,
@@ -78,7 +76,7 @@ def select(problem, show_progress=False):
         threshold=threshold,
         predictions=predictions,
         comparison=comparison,
-        repeats=repeats,
+        repeats=[select_again(problem, seed + i) for i in range(1, n_repeats + 1)],
         warnings=[
             *problem.warnings,
             *unmeasured,
@@ -88,29 +86,18 @@ def select(problem, show_progress=False):
     )
 
 
-def repeat(problem):
-    """Return the repetitions that --repeat asks for, without other models."""
-    first = problem.options.seed + 1
-    seeds = range(first, first + problem.options.repeat)
-    return [select_again(problem, seed) for seed in seeds]
-
-
 def select_again(problem, seed):
-    """Return the selection with another seed, as a `Repeat`."""
+    """Return the selection with another seed, as a `Repeat`, without other models."""
     options = argparse.Namespace(**{**vars(problem.options), "seed": seed})
     problem = replace(problem, options=options)
     run = divide(problem)
-    model = model_of(find_radius(run, False))
+    model = model_of(fit_search(make_search(run), run, False))
     selected = names_of(problem, model)[model["select"].get_support()].tolist()
     name, score = None, None
     if len(run.test):
         headline, *_ = scores_of(run)(predict(model, run))
         name, score = headline.name, headline.value
     return Repeat(seed, len(selected), name, score, selected)
-
-
-def find_radius(run, show_progress):
-    return fit_search(make_search(run), run, show_progress)
 
 
 def describe_selection(run, search, model):

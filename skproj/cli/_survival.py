@@ -3,19 +3,14 @@
 import math
 
 import numpy as np
-from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import FunctionTransformer
 
 from skproj.cli._result import Score
 from skproj.cli._scores import QUANTILE, make_score, mean_interval
-from skproj.linear_model import CoxRidge
 from skproj.metrics._survival import brier_losses, ipcw_weights, pairs_of_samples
 
 # Where probabilities of survival are compared, as quantiles of the times of events:
 # from the first ones to where few rows are left.
 TIME_QUANTILES = np.linspace(0.1, 0.8, 15)
-# Prior variances of the log hazard in the model of all features.
-RISK_VARIANCES = (0.01, 0.1, 1.0, 10.0)
 
 
 def score_concordance(model, X, y):
@@ -83,18 +78,3 @@ def interval(name, value, error):
     half = QUANTILE * error / (value * (1.0 - value))
     low, high = (1.0 / (1.0 + math.exp(-(logit + d))) for d in (-half, half))
     return make_score(name, value, low, high)
-
-
-def no_selection(n_features):
-    alphas = [n_features / variance for variance in RISK_VARIANCES]
-    ridge = GridSearchCV(CoxRidge(), {"alpha": alphas}, scoring=score_concordance)
-    return [("predict", ridge)]
-
-
-def no_features():
-    nothing = FunctionTransformer(without_features, accept_sparse=True)
-    return [("select", nothing), ("predict", CoxRidge())]
-
-
-def without_features(X):
-    return np.zeros((X.shape[0], 1))

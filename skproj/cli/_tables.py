@@ -19,6 +19,7 @@ from skproj.cli._entries import (
     read_numbers,
     tidy,
     trim_names,
+    without_codes,
 )
 from skproj.cli._errors import AT_ONCE, CommandError, Errors, check_is_file
 from skproj.cli._frame_table import AS_WRITTEN, FrameTable
@@ -32,7 +33,12 @@ from skproj.cli._text import (
     suffix_of,
     warn_of_titles,
 )
-from skproj.persistence._panel._text_tables import clean, clean_names, name_columns
+from skproj.persistence._panel._text_tables import (
+    clean,
+    clean_names,
+    name_columns,
+    to_number,
+)
 from skproj.utils._optional import import_optional
 from skproj.utils._wording import join_names
 
@@ -67,7 +73,7 @@ class ReadOptions:
     wanted: tuple = ()  # names that keep spaces at their ends, as a model has them
     drop: tuple = ()  # columns of which the numbers do not matter
     used: tuple | None = None  # the only columns of which they matter
-    backed: object = None  # a `Backing`, or None to read the features into memory
+    backed: object = None  # the options of a command that reads features in blocks
     complete: bool = False  # whether to leave out rows without target or event
     errors: object = AT_ONCE  # takes what does not keep a table from being read
 
@@ -350,8 +356,11 @@ def finish(frame, options, trimmed=(), decimal=None, *, typed=False, make=FrameT
     known = {options.index, options.groups, *options.text, AS_WRITTEN}
     names = [] if typed else object_columns(frame).difference([*known], sort=False)
     cells = {name: cells_of(frame[name]) for name in names}
-    if options.where and not typed:  # limits are numbers as well
+    codes = [x for text in options.missing if (x := to_number(text)) is not None]
+    if (options.where or codes) and not typed:  # limits and codes are numbers as well
         decimal = decimal or decimal_of(cells, options)
+        frame = without_codes(frame, cells, codes, decimal)
+        cells = {name: cells_of(frame[name]) for name in names}
     if options.complete or options.backed:
         kept = rows_to_use(frame, options, decimal or ".")
         frame = frame[kept].drop(columns=others)

@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 from skproj._version import __version__
 from skproj.persistence._archives import unpack
 from skproj.persistence._description import describe_model
-from skproj.persistence._files import FILE_DOCS, write
 from skproj.persistence._summary import with_summary
 from skproj.utils._docs import shared_docs
+from skproj.utils._files import new_file
 from skproj.utils._optional import import_optional
 from skproj.utils._state import VersionedState
 
@@ -43,7 +43,7 @@ TRUSTED = (
 )
 
 
-@shared_docs(**FILE_DOCS)
+@shared_docs()
 def dump(estimator, path):
     """Save an estimator.
 
@@ -84,7 +84,10 @@ def dump(estimator, path):
 
     {skops_reference}
 
-    {file_example}
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> from sklearn.datasets import load_breast_cancer
     >>> from skproj.feature_selection import ProjectionFeatureSelector
     >>> from skproj.persistence import dump, load
@@ -123,7 +126,7 @@ def dump(estimator, path):
     write(data, path)
 
 
-@shared_docs(**FILE_DOCS)
+@shared_docs()
 def load(path, *, max_size=None):
     """Read an estimator that `dump` has written.
 
@@ -166,7 +169,10 @@ def load(path, *, max_size=None):
 
     {skops_reference}
 
-    {file_example}
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> from skproj import GroupSparseNMF
     >>> from skproj.persistence import dump, load
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -200,6 +206,15 @@ def load(path, *, max_size=None):
         )
     _check_is_estimator(estimator, f"what {path} holds")
     return estimator
+
+
+def write(data, path):
+    """Write a file as a whole, or not at all."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write to.")
+    with new_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def written_by(file):

@@ -11,9 +11,6 @@ from skproj.anndata import select_features, selected_df
 
 SETTINGS = {"n_genes": 3, "cv": 2}
 KEPT = "g15"
-METHODS = pytest.mark.parametrize(
-    "settings", [SETTINGS, QUICK_AUTOENCODER | SETTINGS], ids=["linear", "autoencoder"]
-)
 
 
 @pytest.fixture
@@ -53,30 +50,37 @@ def is_kept(adata):
     ],
     ids=["place", "name", "mask", "series", "column", "nullable column"],
 )
-@METHODS
-def test_gene_that_is_always_kept(adata, form, settings):
+def test_gene_that_is_always_kept(adata, form):
     """It is the gene of `adata.var`, whatever genes the mask leaves out before it."""
     adata.var["housekeeping"] = is_kept(adata)
     adata.var["nullable"] = pd.array(is_kept(adata), dtype="boolean")
-    result = select(adata, always_keep=form(adata), **settings)
+    result = select(adata, always_keep=form(adata))
     assert result.var.loc[KEPT, "skproj_selected"]
     assert result.var["skproj_selected"].sum() == 4
     assert result.var.loc[KEPT, "skproj_selection_frequency"] == 1.0
-    if settings is SETTINGS:  # as the estimator does that sees these genes by name
-        inside = adata[:, adata.var["variable"]]
-        selector = ProjectionFeatureSelector(
-            n_features_to_select=3, always_keep=[KEPT], loss="log_loss"
-        ).fit(inside.to_df(), adata.obs["type"])
-        assert set(selected_df(result).index) == set(selector.get_feature_names_out())
+    # As the estimator does that sees these genes by name.
+    inside = adata[:, adata.var["variable"]]
+    selector = ProjectionFeatureSelector(
+        n_features_to_select=3, always_keep=[KEPT], loss="log_loss"
+    ).fit(inside.to_df(), adata.obs["type"])
+    assert set(selected_df(result).index) == set(selector.get_feature_names_out())
 
 
-@METHODS
-def test_gene_that_is_never_kept(adata, settings):
+def test_gene_that_is_never_kept(adata):
     for never in ([18], ["g18", "g0"], "never"):
         adata.var["never"] = adata.var_names == "g18"
-        result = select(adata, never_keep=never, **settings)
+        result = select(adata, never_keep=never)
         assert not result.var.loc["g18", "skproj_selected"]
         assert result.var["skproj_selected"].sum() == 3
+
+
+def test_network_that_always_and_never_keeps_genes(adata):
+    settings = QUICK_AUTOENCODER | SETTINGS
+    result = select(adata, always_keep=[KEPT], never_keep=["g18"], **settings)
+    kept = selected_df(result)
+    assert kept.loc[KEPT, "selection_frequency"] == 1.0
+    assert len(kept) == 4
+    assert "g18" not in kept.index
 
 
 def test_groups_and_weights_of_all_genes(adata):

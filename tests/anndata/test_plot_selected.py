@@ -116,13 +116,6 @@ def test_cells_that_take_no_part_are_not_drawn(small, tmp_path):
     backed.file.close()
 
 
-def test_groups_that_are_left_are_drawn(small):
-    select_features(small, "type", **QUICK)
-    part = small[small.obs["type"] != "CD19+ B"].copy()
-    ax = plot_selected(part)
-    assert texts(ax.get_yticklabels()) == ["CD14+ Monocyte", "CD8+ Cytotoxic T"]
-
-
 def test_scaled_data_have_dots_of_one_size(small):
     X = small.X.toarray()
     small.X = X - X.mean(axis=0)

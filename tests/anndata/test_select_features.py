@@ -359,17 +359,6 @@ def test_scaled_data_have_no_rates_of_detection(small):
     assert table[["pct_nz_group", "pct_nz_reference"]].isna().all(axis=None)
 
 
-def test_import_brings_nothing_heavy():
-    code = (
-        "import sys, skproj.anndata\n"
-        "print([m for m in ('torch', 'matplotlib', 'anndata') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
-
-
 @pytest.mark.slow
 def test_linear_method_does_without_torch():
     """Its import takes longer than most selections."""

@@ -18,13 +18,12 @@ from skproj.blocks import _sources
 # Which data are used
 
 
-@BOTH_METHODS
-def test_format_of_matrix_does_not_matter(small, settings):
-    expected = select_features(small, "type", copy=True, **settings)
+def test_format_of_matrix_does_not_matter(small):
+    expected = select_features(small, "type", copy=True, **QUICK)
     for make in FORMATS.values():
         other = small.copy()
         other.X = make(small.X)
-        select_features(other, "type", **settings)
+        select_features(other, "type", **QUICK)
         assert_same_results(expected, other, rtol=1e-3, atol=1e-3)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skproj.cli import _select, _selection, main
+from skproj.cli import _report, _search, _select, _selection, main
 
 N_ROWS, N_FEATURES = 90, 8
 FAST = ["--method", "selector", "--cv", "2", "--no-progress"]
@@ -27,14 +27,26 @@ def make_frame(n_classes=3):
     return frame
 
 
-def select(data, *arguments, target="kind"):
+def run(*arguments, plots=False):
+    """Run a command; without the plots of a report, which take most of the time.
+
+    Networks of numbers and times are searched for at few radii.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_search, "REGRESSOR_ETAS", np.array([0.5, 2.0, 8.0]))
+        if not plots:
+            patch.setattr(_report, "draw_plots", lambda *_: {})
+        return main([*map(str, arguments)])
+
+
+def select(data, *arguments, target="kind", plots=False):
     """Run `select` on a file, or on the table of a frame."""
     if isinstance(data, pd.DataFrame):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "table.csv")
             data.to_csv(path, index=False)
-            return select(path, *arguments, target=target)
-    return main(["select", str(data), "--target", target, *FAST, *map(str, arguments)])
+            return select(path, *arguments, target=target, plots=plots)
+    return run("select", data, "--target", target, *FAST, *arguments, plots=plots)
 
 
 def write(frame, path, index=False):
@@ -68,6 +80,23 @@ def selection_of(frame, folder, *arguments, target="kind"):
         patch.setattr(_selection, "baselines", lambda *_: [])
         assert select(path, *arguments, "--out", folder / "out", target=target) == 0
     return found[0]
+
+
+def apply(result, path, *options, **reading):
+    """Return what `apply` writes for a table, which pandas reads as is said."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out.csv")
+        arguments = [result / "model.skops", path, "--out", out, *options]
+        assert main(["apply", *map(str, arguments)]) == 0
+        return pd.read_csv(out, **{"index_col": 0, **reading})
+
+
+def export(result, panel):
+    """Export the panel of a selection, and return the names of its program."""
+    assert main(["export", "panel", str(result), "--out", str(panel)]) == 0
+    names, path = {"__name__": "panel"}, panel / "panel_model.py"
+    exec(compile(path.read_text("utf-8"), path, "exec"), names)
+    return names
 
 
 def read_features(folder):

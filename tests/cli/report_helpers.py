@@ -8,9 +8,11 @@ from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
 from skproj.cli._arguments import make_parser
+from skproj.cli._page import render
+from skproj.cli._plots import draw_plots, path_of, svg_of
 from skproj.cli._report import write_report
+from skproj.cli._report_numbers import report_numbers
 from skproj.cli._result import (
-    GroupSummary,
     ModelScores,
     Predictions,
     Score,
@@ -33,6 +35,13 @@ def write(folder, result):
     """Write all files of a report into a folder."""
     folder.mkdir(exist_ok=True)
     write_report(folder, result, FACTS, OPTIONS)
+
+
+def page_of(result, *plots):
+    """Return a page with some of its plots, which take most of the time."""
+    path = path_of(result) if plots else None
+    figures = {name: svg_of(draw_plots(result, path)[name]) for name in plots}
+    return render(report_numbers(result, path, FACTS, OPTIONS), figures)
 
 
 def make_result(
@@ -101,7 +110,7 @@ def make_features(rng, names, scores, n_selected, class_names):
     for j in range(n_selected):
         means = rng.normal(5.0, 2.0, size=max(1, len(class_names)))
         groups = [
-            GroupSummary(label, mean, 1.3)
+            {"label": label, "mean": mean, "spread": 1.3}
             for label, mean in zip(class_names or ["all"], means, strict=True)
         ]
         others = [

@@ -83,15 +83,6 @@ def test_a_model_that_has_not_converged_is_pointed_out(
     assert sentence in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
-def test_apply_transform_keeps_selected_columns_as_they_are(data, result, capsys):
-    assert main(["apply", str(result / "model.skops"), str(data), "--transform"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    names = lines[0].split(",")[1:]
-    assert set(names) == selected(result)
-    expected = make_frame()[names].iloc[0].tolist()
-    assert [float(number) for number in lines[1].split(",")[1:]] == expected
-
-
 FORMULAS = [
     "=cmd|' /C calc'!A0",
     "+1",
@@ -185,6 +176,10 @@ def test_selected_columns_are_no_formulas_in_a_spreadsheet(suffix, formulas, tmp
 def test_info_of_model(result, capsys):
     assert main(["info", str(result / "model.skops")]) == 0
     printed = capsys.readouterr().out
+    report = json.loads((result / "report.json").read_text("utf-8"))
+    first = printed.splitlines()[0]
+    assert first.split(maxsplit=1) == ["verdict", report["verdict"]["sentence"]]
+    assert report["verdict"]["predicts"] is True
     assert "ProjectionFeatureSelectorCV, LogisticRegression\n" in printed
     assert f"{len(selected(result))} of {N_FEATURES}" in printed
     assert "'blue', 'green', 'red'" in printed

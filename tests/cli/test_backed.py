@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from cli_helpers import read_features, select, selected
+from cli_helpers import apply, read_features, run, select, selected
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
@@ -63,16 +63,20 @@ def path(request, table, tmp_path):
 
 
 def backed(path, *arguments, target="kind"):
-    command = ["select", str(path), "--target", target]
-    command += ["--backed", "--cv", "3", "--no-progress"]
-    return main([*command, *map(str, arguments)])
+    command = ["select", path, "--target", target, "--backed", "--cv", "3"]
+    return run(*command, "--no-progress", *arguments)
 
 
 def test_saved_model_predicts_from_tables_in_memory(path, tmp_path, capsys):
-    out, told = tmp_path / "out", tmp_path / "told.csv"
+    out = tmp_path / "out"
     assert backed(path, "--out", out) == 0
-    assert main(["apply", str(out / "model.skops"), str(path), "--out", str(told)]) == 0
-    frame = pd.read_csv(told, index_col=0)
+    rows = {row["feature"]: row for row in read_features(out)}
+    for j, kind in enumerate(KINDS):  # they are described as in memory
+        row = rows[f"gene{j}"]
+        assert row["direction"] == kind
+        means = [float(row[f"mean {other}"]) for other in KINDS]
+        assert KINDS[np.argmax(means)] == kind
+    frame = apply(out, path)
     kinds = anndata.io.read_elem(
         zarr.open_group(path, mode="r")["obs"]
         if path.suffix == ".zarr"
@@ -89,17 +93,6 @@ def test_saved_model_predicts_from_tables_in_memory(path, tmp_path, capsys):
     assert_array_equal(X.toarray(), dense)
     expected = saved.predict(pd.DataFrame(dense, columns=adata.var_names))
     assert_array_equal(frame["prediction"], expected)
-
-
-def test_features_are_described_as_in_memory(path, tmp_path):
-    out = tmp_path / "out"
-    assert backed(path, "--out", out) == 0
-    rows = {row["feature"]: row for row in read_features(out)}
-    for j, kind in enumerate(KINDS):
-        row = rows[f"gene{j}"]
-        assert row["direction"] == kind
-        means = [float(row[f"mean {other}"]) for other in KINDS]
-        assert KINDS[np.argmax(means)] == kind
 
 
 def test_structure_groups_and_stability(path, tmp_path, capsys):
@@ -146,12 +139,6 @@ def test_passes_are_shown(path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Pass 1 ")
     assert "rows/s" in lines[0]
-
-
-def test_store_is_read_into_memory_as_well(table, tmp_path, capsys):
-    path = write(table, tmp_path / "cells.zarr")
-    assert select(path, "--eta", "2") == 0
-    assert f"{path}: {N_ROWS} rows, {N_GENES} features" in capsys.readouterr().out
 
 
 def missing(table):

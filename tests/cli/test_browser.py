@@ -2,7 +2,7 @@
 
 import pytest
 from browser_helpers import Browser, find_browser
-from report_helpers import MARKUP, TEN_LONG_NAMES, make_result, write
+from report_helpers import MARKUP, TEN_LONG_NAMES, make_result, page_of
 
 pytestmark = pytest.mark.skipif(
     find_browser() is None, reason="Chromium is not installed, or not on this system"
@@ -15,11 +15,16 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     names = [f"gene_{j}" for j in range(60)]
     names[0] = MARKUP
-    write(folder / "two", make_result(n_selected=40, names=names))
-    write(folder / "ten", make_result(class_names=TEN_LONG_NAMES, warnings=["x" * 300]))
+    ten = make_result(class_names=TEN_LONG_NAMES, warnings=["x" * 300])
     forty = [f"{name} {i}" for name in TEN_LONG_NAMES for i in range(4)]
-    write(folder / "forty", make_result(class_names=forty, n_test=200))
-    return {path.name: (path / "report.html").as_uri() for path in folder.iterdir()}
+    texts = {
+        "two": page_of(make_result(n_selected=40, names=names), "radius", "curves"),
+        "ten": page_of(ten, "radius"),
+        "forty": page_of(make_result(class_names=forty, n_test=200)),
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return {name: (folder / f"{name}.html").as_uri() for name in texts}
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def spectra():
 
 def test_windows_are_selected_as_a_whole(tmp_path):
     out = tmp_path / "out"
-    assert select(spectra(), "--windows", 6, "--out", out) == 0
+    assert select(spectra(), "--windows", 6, "--out", out, plots=True) == 0
     kept = selected(out)
     groups = windows(NAMES, 6)
     assert set(groups[1]) <= kept

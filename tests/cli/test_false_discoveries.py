@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pandas as pd
+from cli_helpers import run
 
-from skproj.cli._main import main
 from skproj.cli._selection import describe_discoveries
 
 
@@ -22,19 +22,9 @@ def make_table(path, informative):
 
 
 def select(folder, *arguments):
-    data = folder / "data.csv"
     out = folder / "out"
-    options = [
-        "--target",
-        "y",
-        "--method",
-        "selector",
-        "--out",
-        str(out),
-        "--encode",
-        "onehot",
-    ]
-    assert main(["select", str(data), *options, *arguments]) == 0
+    options = ["--target", "y", "--method", "selector", "--encode", "onehot"]
+    assert run("select", folder / "data.csv", *options, "--out", out, *arguments) == 0
     return out
 
 

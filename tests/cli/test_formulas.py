@@ -8,7 +8,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from cli_helpers import make_frame, select
+from cli_helpers import apply, make_frame, select
 
 from skproj.cli import main
 
@@ -52,10 +52,7 @@ def make_panel(frame, folder, *options):
 
 def applied(out, path):
     """Return the predictions of ``skproj apply`` for a table."""
-    predictions = path.with_name("expected.csv")
-    model = str(out / "model.skops")
-    assert main(["apply", model, str(path), "--out", str(predictions)]) == 0
-    return pd.read_csv(predictions, index_col=0, dtype={"prediction": str})
+    return apply(out, path, dtype={"prediction": str})
 
 
 def run_r(panel, path):
@@ -122,16 +119,17 @@ CELLS = {
 
 
 @needs_r
-@pytest.mark.parametrize("entries", CELLS.values(), ids=CELLS)
-def test_r_reads_cells_as_they_are_written(entries, tmp_path):
-    frame = make_frame(2)
-    site = np.resize(np.array(entries, dtype=object), 90)
-    frame["gene0"] += 2.0 * (site == entries[0])
-    frame["site"] = site
+def test_r_reads_cells_as_they_are_written(tmp_path):
+    frame, rng = make_frame(2), np.random.default_rng(0)
+    for name, entries in CELLS.items():
+        frame[name] = rng.choice(np.array(entries, dtype=object), 90)
+        frame["gene0"] += 2.0 * (frame[name] == entries[0])
     frame["gene1"] = frame["gene1"].where(frame.index % 5 > 0, -99.0)
     frame["kind"] = np.where(frame["kind"] == "red", 100_000, 2)
-    options = ["--eta", 9, "--impute", "indicator", "--encode", "onehot"]
+    options = ["--eta", 90, "--impute", "indicator", "--encode", "onehot"]
     out, panel = make_panel(frame, tmp_path, *options, "--na", "ND", "-99")
+    columns = set(pd.read_csv(panel / "panel.csv")["column"])
+    assert columns.issuperset(CELLS)
     new = tmp_path / "new.csv"
     frame.drop(columns="kind").to_csv(new, index=False)
     found = check(io.BytesIO(run_r(panel, new).stdout), applied(out, new))
@@ -186,9 +184,7 @@ def test_a_spreadsheet_predicts_the_same(exported):
 
 
 @needs_r
-@pytest.mark.parametrize(
-    ("separator", "decimal"), [(";", ","), ("\t", "."), ("|", ",")]
-)
+@pytest.mark.parametrize(("separator", "decimal"), [(";", ","), ("\t", ".")])
 def test_r_reads_tables_as_the_training_did(separator, decimal, tmp_path):
     frame = make_frame(2).astype(object)
     frame.loc[::7, "gene0"] = "<0.5"
@@ -202,21 +198,17 @@ def test_r_reads_tables_as_the_training_did(separator, decimal, tmp_path):
 
 
 @needs_r
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"gene0": "low"}, "column 'gene0' has 'low' in row 1, which is not a finite"),
-        ({"gene0": None}, "the table has no column 'gene0'"),
-    ],
-)
-def test_r_says_what_is_wrong(change, message, tmp_path):
-    frame = make_frame(2)
-    _, panel = make_panel(frame, tmp_path, "--eta", 2)
-    frame = frame.assign(**change).dropna(axis=1)
-    frame.to_csv(tmp_path / "new.csv", index=False)
-    done = run_r(panel, tmp_path / "new.csv")
-    assert done.returncode != 0
-    assert message in done.stderr.decode()
+def test_r_says_what_is_wrong(tmp_path):
+    _, panel = make_panel(make_frame(2), tmp_path, "--eta", 2)
+    for value, message in (
+        ("low", "column 'gene0' has 'low' in row 1, which is not a finite"),
+        (None, "the table has no column 'gene0'"),
+    ):
+        frame = make_frame(2).assign(gene0=value).dropna(axis=1)
+        frame.to_csv(tmp_path / "new.csv", index=False)
+        done = run_r(panel, tmp_path / "new.csv")
+        assert done.returncode != 0
+        assert message in done.stderr.decode()
 
 
 def test_a_network_has_no_formulas(tmp_path):

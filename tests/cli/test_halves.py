@@ -13,6 +13,7 @@ from skproj.cli._page import render
 from skproj.cli._report import feature_rows
 from skproj.cli._report_numbers import report_numbers
 from skproj.cli._select import summary
+from skproj.cli._selection import ALL_FEATURES_KEPT
 
 
 def make_clinic(seed):
@@ -25,7 +26,10 @@ def make_clinic(seed):
     return frame.assign(kind=np.where(ill, "ill", "well"))
 
 
-@pytest.mark.parametrize(("method", "seed"), [("selector", 1), ("autoencoder", 2)])
+@pytest.mark.parametrize(
+    ("method", "seed"),
+    [("selector", 1), pytest.param("autoencoder", 2, marks=pytest.mark.slow)],
+)
 def test_noise_is_not_selected_by_all(method, seed, tmp_path):
     """Training parts of folds, which share most rows, select the same noise.
 
@@ -107,6 +111,7 @@ def test_nothing_is_counted_if_nothing_was_left_out(tmp_path):
     assert s.support.all()
     assert s.frequencies is None
     assert s.stability is None
+    assert ALL_FEATURES_KEPT in s.warnings
     told = "\n".join(summary(s))
     assert "Radius eta = 1000: no feature was left out of 8, " in told
     assert "halves" not in told

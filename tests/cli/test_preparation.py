@@ -3,7 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import N_ROWS, make_frame, read_features, select, selected, write
+from cli_helpers import (
+    N_ROWS,
+    apply,
+    make_frame,
+    read_features,
+    select,
+    selected,
+    write,
+)
 
 from skproj import persistence
 from skproj.cli import main
@@ -35,9 +43,7 @@ def test_gaps_are_filled_within_the_saved_model(impute, tmp_path, capsys):
     model = persistence.load(out / "model.skops")
     expected = model.predict(frame.astype({n: "float32" for n in frame if n != "sex"}))
     assert (expected == make_frame()["kind"]).mean() > 0.85
-    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split(",")[1] for line in lines] == expected.tolist()
+    assert apply(out, path)["prediction"].tolist() == expected.tolist()
 
 
 def test_categories_that_are_selected_are_named(tmp_path, capsys):
@@ -69,18 +75,15 @@ def test_apply_needs_the_selected_columns_only(kind, tmp_path, capsys):
     path, out = write(frame, tmp_path / "table.csv"), tmp_path / "out"
     options = ["--impute", "median", "--encode", "onehot"] if kind != "plain" else []
     assert select(path, *options, "--eta", "0.3", "--out", out) == 0
-    model, few = str(out / "model.skops"), tmp_path / "few.csv"
+    few = tmp_path / "few.csv"
     kept = sorted(selected(out))
     assert set(kept) == {"gene0", "gene1"}
-    capsys.readouterr()
-    assert main(["apply", model, str(path)]) == 0
-    expected = capsys.readouterr().out
+    expected = apply(out, path)
     for other in (frame[kept[::-1]], frame.assign(gene3=np.nan, gene4="text")):
         other.to_csv(few, index=False)
-        assert main(["apply", model, str(few)]) == 0
-        assert capsys.readouterr().out == expected
+        assert apply(out, few).equals(expected)
     frame[["gene0"]].to_csv(few, index=False)
-    assert main(["apply", model, str(few)]) == 2
+    assert main(["apply", str(out / "model.skops"), str(few)]) == 2
     assert "no column 'gene1', which the model needs" in capsys.readouterr().err
 
 
@@ -114,25 +117,3 @@ def test_rare_classes_may_count_more(tmp_path, capsys):
     assert "cross-validated balanced_accuracy" in printed
     model = persistence.load(tmp_path / "out" / "model.skops")
     assert model["predict"].class_weight == model["select"].class_weight == "balanced"
-
-
-@pytest.mark.parametrize(
-    ("codes", "suffix"),
-    [
-        (("01", "02", "A1"), "csv"),
-        (("1", None, "A1"), "xlsx"),
-        (("TRUE", "FALSE", None), "csv"),
-    ],
-)
-def test_categories_are_what_is_written_in_any_table(codes, suffix, tmp_path):
-    codes = np.array(codes, dtype=object)[np.arange(N_ROWS) % 3]
-    frame = pd.DataFrame({"code": codes, "kind": make_frame()["kind"]})
-    out = tmp_path / "out"
-    assert select(frame, "--encode", "onehot", "--out", out) == 0
-    # Without the third one, the others look like numbers or truth values.
-    frame = frame[np.arange(N_ROWS) % 3 < 2]
-    new, predicted = tmp_path / f"new.{suffix}", tmp_path / "predicted.csv"
-    getattr(frame, "to_excel" if suffix == "xlsx" else "to_csv")(new, index=False)
-    arguments = ["apply", out / "model.skops", new, "--out", predicted]
-    assert main([str(argument) for argument in arguments]) == 0
-    assert pd.read_csv(predicted)["prediction"].tolist() == frame["kind"].tolist()

@@ -7,11 +7,18 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import N_ROWS, make_frame, read_features, select, selected, write
+from cli_helpers import (
+    N_ROWS,
+    apply,
+    export,
+    make_frame,
+    read_features,
+    select,
+    selected,
+)
 from scipy import sparse
 
 from skproj import persistence
-from skproj.cli import main
 from skproj.cli._arguments import make_parser
 from skproj.cli._split import split_rows
 
@@ -35,39 +42,14 @@ def make_cities():
 
 
 @pytest.mark.parametrize(
-    ("method", "impute"), [("selector", "indicator"), ("autoencoder", "median")]
-)
-def test_values_of_a_category_are_selected_together(method, impute, tmp_path):
-    path, out = write(make_cities(), tmp_path / "table.csv"), tmp_path / "out"
-    arguments = ["--method", method, "--encode", "onehot", "--impute", impute]
-    arguments += ["--keep-gain", "one-standard-error", "--stability", "2", "--out", out]
-    assert select(path, *arguments) == 0
-    kept = selected(out)
-    cities = {f"city_{name}" for name in CITIES}
-    assert cities <= kept
-    sizes = {"city_size_big", "city_size_small", "city_size_tiny"}
-    assert len(kept & sizes) in (0, 3)
-    frequencies = {
-        row["frequency"] for row in read_features(out) if row["feature"] in cities
-    }
-    assert len(frequencies) == 1
-    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
-    model = persistence.load(out / "model.skops")
-    step = model["select"]
-    assert [len(group) for group in step.feature_groups] == [4, 3]
-    names = model["prepare"].get_feature_names_out()
-    assert {names[j] for j in step.feature_groups[0]} == cities
-
-
-@pytest.mark.parametrize(
     ("task", "method", "place"),
     [
         ("classification", "selector", "training"),
-        ("classification", "selector", "held out"),
         ("regression", "autoencoder", "held out"),
         ("survival", "selector", "training"),
     ],
 )
+@pytest.mark.usefixtures("no_baselines")
 def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
     """A fold lacks it, or all training rows do: it stays with the others."""
     path, out, few = (tmp_path / name for name in ("table.csv", "out", "few.csv"))
@@ -103,7 +85,7 @@ def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
         "--out",
         out,
     ]
-    arguments += ["--method", method, *extra]
+    arguments += ["--method", method, "--stability", 2, *extra]
     assert select(path, *arguments, target=target) == 0
     kept, cities = selected(out), {f"city_{name}" for name in (*CITIES, "turin")}
     assert cities <= kept
@@ -112,24 +94,20 @@ def test_value_that_few_rows_have(task, method, place, tmp_path, capsys):
     frequencies = {r["frequency"] for r in read_features(out) if r["feature"] in cities}
     assert len(frequencies) == 1
     model = persistence.load(out / "model.skops")
-    j = model["prepare"].get_feature_names_out().tolist().index("city_turin")
+    names = model["prepare"].get_feature_names_out().tolist()
+    groups = [{names[j] for j in group} for group in model["select"].feature_groups]
+    assert groups == [cities, sizes]
+    j = names.index("city_turin")
     assert (model["scale"].var_[j] == 0.0) == (place == "held out")
 
     # What the features are made of is named once, and is all that is needed.
     columns = sorted({"city" if name in cities else name for name in kept - sizes})
     columns += ["city_size"] if sizes <= kept else []
-    capsys.readouterr()
-    assert main(["apply", str(out / "model.skops"), str(path)]) == 0
-    expected = capsys.readouterr().out
     frame[columns].to_csv(few, index=False)
-    assert main(["apply", str(out / "model.skops"), str(few)]) == 0
-    assert capsys.readouterr().out == expected
-    assert main(["apply", "--transform", str(out / "model.skops"), str(path)]) == 0
-    names = capsys.readouterr().out.splitlines()[0].split(",")[1:]
-    assert sorted(names) == sorted(columns)
-    assert main(["export", "panel", str(out), "--out", str(tmp_path / "panel")]) == 0
-    n_columns = len(columns)
-    assert f"The panel needs {n_columns} of 7 columns." in capsys.readouterr().out
+    assert apply(out, few).equals(apply(out, path))
+    assert sorted(apply(out, path, "--transform")) == sorted(columns)
+    export(out, tmp_path / "panel")
+    assert f"The panel needs {len(columns)} of 7 columns." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("other", ["city_size", "city_b_big"])

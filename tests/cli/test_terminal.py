@@ -1,6 +1,7 @@
 """What a user of the terminal meets first: speed, help and progress."""
 
 import io
+import json
 import subprocess
 import sys
 import zipfile
@@ -8,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
-from cli_helpers import make_frame, select
+from cli_helpers import make_frame, select, write
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -18,42 +19,58 @@ from skproj.cli import main
 from skproj.persistence._summary import SUMMARY, read_summary, with_summary
 
 BAR = "Selection of features"
-HEAVY = {"torch", "sklearn", "pandas", "matplotlib", "scipy"}
+HEAVY = {"torch", "sklearn", "matplotlib"}
 
 
-def run_apart(*arguments):
-    """Run a command; return its code and the imported modules."""
+def modules_after(*commands):
+    """Run commands in a process; return the code of each, and the modules so far."""
     code = (
-        "import sys; from skproj.cli import main; code = main(sys.argv[1:]); "
-        "print(code, *sys.modules)"
+        "import json, sys; from skproj.cli import main\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    code = main(command)\n"
+        "    print(json.dumps([code, *sys.modules]))"
     )
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    code, *modules = done.stdout.splitlines()[-1].split()
-    return int(code), set(modules)
+    text = json.dumps([list(map(str, command)) for command in commands])
+    done = subprocess.run(
+        [sys.executable, "-c", code, text], capture_output=True, text=True, check=True
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    found = [json.loads(line) for line in lines]
+    assert len(found) == len(commands)
+    return [(code, set(modules)) for code, *modules in found]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["select", "none.csv", "--target", "y"],
-        ["apply", "none.skops", "none.csv"],
-        ["export", "panel", "none", "--out", "out"],
-        ["info", "none.skops"],
-    ],
-    ids=lambda arguments: arguments[0],
-)
-def test_missing_file_fails_before_the_libraries_are_imported(arguments):
-    code, modules = run_apart(*arguments)
-    assert code == 2
-    assert modules.isdisjoint({*HEAVY, "numpy"})
-
-
-def test_help_and_info_answer_at_once(result):
-    for arguments in (["info", result / "model.skops"], ["info"], ["--help"]):
-        code, modules = run_apart(*arguments)
-        assert code == 0
-        assert modules.isdisjoint(HEAVY)
+def test_errors_help_and_info_come_before_the_libraries(result, tmp_path):
+    """And without the table also before NumPy and pandas."""
+    frame = make_frame()
+    frame["note"], frame.loc[3, "gene1"] = "a b", np.nan
+    table = write(frame, tmp_path / "table.csv")
+    at_once = [
+        (2, ["select", "none.csv", "--target", "y"]),
+        (2, ["apply", "none.skops", "none.csv"]),
+        (2, ["export", "panel", "none", "--out", "out"]),
+        (2, ["info", "none.skops"]),
+        (0, ["info", result / "model.skops"]),
+        (0, ["--help"]),
+    ]
+    later = [
+        (2, ["export", "panel", tmp_path, "--out", tmp_path]),
+        (2, ["datasets", "diabets", "--out", "x"]),
+        (2, ["apply", table, table, "--sheet", "1"]),
+        (2, ["apply", table, table, "--out", table]),
+        (2, ["select", table, "--target", "typo", "--cv", "1", "--drop", "nothere"]),
+        (2, ["select", table, "--target", "kind"]),
+        (0, ["info"]),
+    ]
+    found = modules_after(*(command for _, command in at_once + later))
+    for (expected, command), (code, modules) in zip(
+        at_once + later, found, strict=True
+    ):
+        assert code == expected, command
+        unwanted = HEAVY
+        if (expected, command) in at_once:
+            unwanted = HEAVY | {"numpy", "pandas", "scipy"}
+        assert modules.isdisjoint(unwanted), command
 
 
 def test_info_of_a_model_that_a_program_has_saved(tmp_path, capsys):
@@ -62,7 +79,7 @@ def test_info_of_a_model_that_a_program_has_saved(tmp_path, capsys):
     model = make_pipeline(StandardScaler(), skproj.ProjectionFeatureSelector())
     path = tmp_path / "model.skops"
     persistence.dump(model.fit(X, y), path)
-    code, modules = run_apart("info", path)
+    ((code, modules),) = modules_after(["info", path])
     assert code == 0
     assert modules.isdisjoint(HEAVY)
     assert main(["info", str(path)]) == 0

@@ -1,15 +1,14 @@
 """Spaces at the ends of text, and the form of its letters, make no other text."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import make_frame, select, selected, write
+from cli_helpers import apply, export, make_frame, select, selected, write
 
-from skproj.cli import main
 from skproj.cli._arguments import make_parser
-from skproj.cli._backed_table import Backing
 from skproj.cli._tables import ReadOptions, read_table
 from skproj.cli._target import number_groups, read_target, warn_of_case
 
@@ -54,7 +53,8 @@ def test_text_is_trimmed_in_files_of_all_kinds(kind, tmp_path):
     """In targets, groups, names of rows and of columns; a warning says it once."""
     path = tmp_path / f"table.{kind.split()[-1]}"
     write(make_spoiled(), path, index=True)
-    backed = Backing(None, False) if kind.startswith("backed") else None
+    command = SimpleNamespace(memory=None, quiet=True)
+    backed = command if kind.startswith("backed") else None
     index = "sample" if path.suffix in (".csv", ".xlsx", ".parquet") else None
     options = {"target": "kind", "groups": "patient", "index": index, "backed": backed}
     with pytest.warns(UserWarning, match="text was trimmed, in the columns") as told:
@@ -99,13 +99,6 @@ def test_words_that_look_the_same_are_one_class(suffix, tmp_path):
     assert set(table.labels("kind")) == {"red", "ros\xe9"}
 
 
-def test_clean_text_is_not_mentioned(tmp_path):
-    for suffix in (".csv", ".xlsx", ".parquet", ".h5ad"):
-        write(make_clean(), tmp_path / f"table{suffix}", index=True)
-        options = ReadOptions(tmp_path / f"table{suffix}", target="kind")
-        read_table(options)  # warnings are errors
-
-
 def test_classes_and_patients_that_differ_in_case_get_a_remark(tmp_path, capsys):
     frame = make_frame().assign(patient=[f"p{i // 3}" for i in range(90)])
     frame.loc[3, "kind"], frame.loc[4, "patient"] = "Red", "P1"
@@ -129,7 +122,7 @@ def test_columns_that_are_equal_without_spaces_are_refused(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Return a folder with a selection from a spoiled table, and its panel."""
+    """Return the result of a selection from a spoiled table, and its panel."""
     folder = tmp_path_factory.mktemp("trained")
     frame = make_spoiled()
     frame["site"] = spoil(np.where(make_clean()["kind"] == "red", "nord", "süd"))
@@ -144,31 +137,26 @@ def trained(tmp_path_factory):
         out = folder / "out"
         assert select(folder / "table.csv", *arguments, "--out", out) == 0
     assert {"site_nord", "gene0", "gene1"} <= selected(out)
-    assert main(["export", "panel", str(out), "--out", str(folder / "panel")]) == 0
-    return folder
+    return out, export(out, folder / "panel")
 
 
 def test_a_model_reads_spaces_as_the_training_did(trained, tmp_path):
     """For `skproj apply` and the program, with spaces or without."""
-    names = {"__name__": "panel"}
-    code = (trained / "panel" / "panel_model.py").read_text("utf-8")
-    exec(compile(code, "panel_model.py", "exec"), names)
-    spoiled = pd.read_csv(trained / "table.csv")
+    result, panel = trained
+    spoiled = pd.read_csv(result.with_name("table.csv"))
     plain = spoiled.rename(columns=str.strip)
     for name in plain.select_dtypes(object):
         plain[name] = plain[name].str.strip()
     told = []
     for i, frame in enumerate((spoiled, plain)):
-        path, out = tmp_path / f"new{i}.csv", tmp_path / f"out{i}.csv"
+        path = tmp_path / f"new{i}.csv"
         frame.to_csv(path, index=False)
-        arguments = [str(trained / "out" / "model.skops"), str(path), "--out", str(out)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore" if i == 0 else "error")
-            assert main(["apply", *arguments, "--index", " sample"]) == 0
-        told.append(pd.read_csv(out)["prediction"].tolist())
-        told.append(names["predict"](names["read_table"](path)).tolist())
+            told.append(apply(result, path, "--index", " sample")["prediction"])
+        told.append(panel["predict"](panel["read_table"](path)))
     assert set(told[0]) == {"yes", "no"}
-    assert all(other == told[0] for other in told)
+    assert all(list(other) == list(told[0]) for other in told)
 
 
 @pytest.mark.parametrize(

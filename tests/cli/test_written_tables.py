@@ -11,13 +11,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from cli_helpers import make_frame, select, selected
-from panel_helpers import run_panel
+from cli_helpers import make_frame, select
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skproj.cli import main
 from skproj.cli._arguments import make_parser
 from skproj.cli._errors import CommandError, Errors
 from skproj.cli._inputs import read_inputs
@@ -383,6 +381,17 @@ def test_typed_text_that_holds_numbers_is_no_category(tmp_path, capsys):
     assert "Text was encoded by a column for each value" in capsys.readouterr().out
 
 
+def test_codes_for_gaps_beside_text_with_numbers(tmp_path):
+    """Where the numbers are read as text first, a code is a number all the same."""
+    path = tmp_path / "table.csv"
+    lines = ["a,b,kind", "5.1,1e5,r", "-9.0,x,s", "-9,-9.0,r", "6.2,3,s"]
+    path.write_text("\n".join(lines))
+    table = read_table(ReadOptions(path, target="kind", missing=("-9",)))
+    found = table.numbers(["a"], allow_missing=True)[:, 0]
+    np.testing.assert_array_equal(found, [5.1, NAN, NAN, 6.2])
+    assert table.target("b").tolist() == ["1e5", "x", "-9.0", "3"]
+
+
 def test_columns_that_are_dropped_do_not_matter(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(rows_of(COMMAS, POINTS))
@@ -468,66 +477,6 @@ def test_standard_input(monkeypatch, capsys):
     assert "-: 90 rows, 8 features" in captured.out
     assert "has numbers with thousands marks, in 'gene0'" in captured.err
     assert "gene0" in captured.out.rpartition("selected features")[2]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Return a model of a table with decimal commas, and its panel."""
-    folder = tmp_path_factory.mktemp("trained")
-    frame = make_frame()
-    text = frame.map(lambda x: x if isinstance(x, str) else str(x).replace(".", ","))
-    text.loc[3, "gene0"] = "n.d."
-    text.to_csv(folder / "table.csv", sep=";", index=False)
-    out = folder / "out"
-    options = ["--na", "n.d.", "--impute", "median", "--eta", 0.1, "--out", out]
-    assert select(folder / "table.csv", *options) == 0
-    assert selected(out) == {"gene0", "gene1"}
-    assert main(["export", "panel", str(out), "--out", str(folder / "panel")]) == 0
-    return folder
-
-
-def predicted(trained, text, tmp_path, *options):
-    """Return the predictions of `skproj apply` and of the program, or their errors."""
-    path, out = tmp_path / "new.csv", tmp_path / "out.csv"
-    path.write_text(text)
-    apply = ["apply", str(trained / "out" / "model.skops"), str(path), *options]
-    codes = [main([*apply, "--out", str(out), "--overwrite"])]
-    done = run_panel(trained / "panel" / "panel_model.py", path, *options)
-    codes.append(done.returncode)
-    if codes != [0, 0]:
-        return codes
-    return [
-        pd.read_csv(f)["prediction"].tolist() for f in (out, io.StringIO(done.stdout))
-    ]
-
-
-@pytest.mark.filterwarnings("default::UserWarning")
-def test_a_model_reads_numbers_as_the_training_did(trained, tmp_path, capsys):
-    """What the new table proves comes first, then how the training was read."""
-    head = "gene0;gene1;gene2\n"
-    known = "7,125;0,5;0,25\n-0,5;7,25;1,125\n"
-    red, green = predicted(trained, head + known, tmp_path)[0]
-    assert {red, green} == {"red", "green"}
-    doubtful = "7,125;1,500;1,250\n-1,500;7,250;1,125\nn.d.;1,500;1\n"
-    points = "7.125;0.5;0.25\n-0.5;7.25;1.125\n"
-    for rows in (known, doubtful, points):
-        for found in predicted(trained, head + rows, tmp_path):
-            assert found[:2] == [red, green]
-    capsys.readouterr()
-    # Nothing tells, so that it is said how they were read.
-    predicted(trained, head + "7,125;1,500;437\n", tmp_path)
-    told = "column 'gene0' has '7,125' in row 1, which was read as 7.125: --thousands ,"
-    assert told in capsys.readouterr().err
-    thousands, plain = "7,125,000;1.5;1\n-5;7;1.5\n", "7125000;1.5;1\n-5;7;1.5\n"
-    found = predicted(trained, head + thousands, tmp_path)
-    assert found == predicted(trained, head + plain, tmp_path)
-    mixed = "7,25;0.5;1\n"
-    assert predicted(trained, head + mixed, tmp_path) == [2, 2]
-    assert predicted(trained, head + "<7;0,5;1\n", tmp_path) == [2, 2]
-    assert len(predicted(trained, head + "<7;0,5;1\n", tmp_path, "--na", "<7")[0]) == 1
-    # A column that the model does not need does not matter.
-    more = "gene0;gene1;gene2;other\n7,125;0,5;0,25;1.5\n-0,5;7,25;1,125;2.25\n"
-    assert predicted(trained, more, tmp_path) == [[red, green]] * 2
 
 
 def test_options_that_do_not_suit_are_refused(tmp_path, capsys):

@@ -44,16 +44,23 @@ def select(n=4, **options):
     return ProjectionFeatureSelector(n_features_to_select=n, **options)
 
 
-def assert_same(model, X, path, *, atol=DOUBLE, names=None):
-    """Compare all that a model predicts with what its panel does with less columns."""
+def assert_same(model, X, path, *, atol=DOUBLE, apart=False):
+    """Compare all that a model predicts with what its panel does with less columns.
+
+    It may be `apart`, in a process that can import nothing but NumPy.
+    """
     export_panel(model, path)
     needed = needed_columns(path)
     assert len(needed) < X.shape[1]
     shuffled = X[needed[::-1]].assign(note="text")
-    if names is None:
-        methods = "predict", "predict_proba", "decision_function"
-        names = [name for name in methods if hasattr(model, name)]
-    found = predict_apart(path, shuffled, *names)
+    methods = "predict", "predict_proba", "decision_function"
+    names = [name for name in methods if hasattr(model, name)]
+    if apart:
+        found = predict_apart(path, shuffled, *names)
+    else:
+        panel = predict_free(path)
+        columns = {name: shuffled[name].tolist() for name in shuffled}
+        found = {name: panel[name](columns) for name in names}
     for name in names:
         expected = getattr(model, name)(in_double(X))
         if expected.dtype.kind == "f":
@@ -253,7 +260,7 @@ def test_missing_values_and_categories(prepare, tmp_path):
     steps = [prepare, VarianceThreshold(), StandardScaler(), select(9)]
     model = make_pipeline(*steps, LogisticRegression()).fit(X, y)
     path = tmp_path / "panel.py"
-    assert_same(model, X, path)
+    assert_same(model, X, path, apart=True)
     features = predict_free(path)["PANEL"]["features"]
     names = model[:-1].get_feature_names_out().tolist()
     assert [feature["name"] for feature in features] == names
@@ -401,7 +408,7 @@ def test_searches_and_loaded_models(tmp_path):
     steps = [("scale", StandardScaler()), ("select", select()), ("mean", MEAN)]
     grid = {"mean__part 0__C": [1.0, 2.0]}
     search = GridSearchCV(Pipeline(steps), grid, cv=2).fit(X, y)
-    assert_same(search, X, tmp_path / "panel.py")
+    assert_same(search, X, tmp_path / "panel.py", apart=True)
     dump(search.best_estimator_, tmp_path / "model.skops")
     export_panel(load(tmp_path / "model.skops"), tmp_path / "loaded.py")
     loaded = (tmp_path / "loaded.py").read_text("utf-8")

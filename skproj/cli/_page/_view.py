@@ -1,6 +1,7 @@
 """The page from the numbers of the report and its plots."""
 
 import base64
+import functools
 import hashlib
 from pathlib import Path
 
@@ -41,22 +42,8 @@ def render(numbers, figures):
     -------
     page : str
     """
-    jinja2 = import_optional("jinja2", extra="cli")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {
-        "interval": interval,
-        "in_words": in_words,
-        "number": number,
-        "shorten": shorten,
-    }
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(
+    return read_template().render(
         **numbers,
         shown=numbers["features"][:MAX_FEATURES],
         n_shown=N_SHOWN_FEATURES,
@@ -74,6 +61,25 @@ def render(numbers, figures):
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+@functools.cache
+def read_template():
+    jinja2 = import_optional("jinja2", extra="cli")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "interval": interval,
+        "in_words": in_words,
+        "number": number,
+        "shorten": shorten,
+    }
+    return environment.get_template("page.html")
 
 
 def number(value, form=None, digits=3):

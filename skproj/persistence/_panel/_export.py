@@ -1,8 +1,9 @@
 """A panel from a fitted estimator, and the file that predicts from it."""
 
+import itertools
 import pprint
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,15 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import FixedThresholdClassifier
 
 from skproj._version import __version__
-from skproj.persistence._files import FILE_DOCS, write
+from skproj.persistence._estimators import write
 from skproj.persistence._panel import _text_tables
-from skproj.persistence._panel._features import Features, NotTraceable, trace
+from skproj.persistence._panel._features import Feature, NotExportable, trace
 from skproj.persistence._panel._heads import (
-    NotExportable,
     describe_predictor,
     describe_threshold,
     inputs_of,
     is_autoencoder,
 )
-from skproj.utils._docs import shared_docs
 from skproj.utils._pipelines import steps_of
 from skproj.utils._validation import check_is_fitted
 
@@ -41,7 +40,7 @@ class Panel:
     """The columns that a fitted estimator needs, and what it makes of them."""
 
     columns: list  # names of those of the table that the estimator was fitted to
-    features: Features  # those that the predictions depend on
+    features: list  # of `Feature`: those that the predictions depend on
     model: dict  # its "parts", of `describe_predictor`, and perhaps a "threshold"
     classes: list | None  # None for a regression
 
@@ -63,7 +62,6 @@ class Panel:
         return coef, intercept
 
 
-@shared_docs(**FILE_DOCS)
 def export_panel(estimator, path, *, directions=None):
     """Write a fitted model as a Python file that needs only NumPy.
 
@@ -92,7 +90,10 @@ def export_panel(estimator, path, *, directions=None):
     ValueError
         If the estimator does not know the names of its columns, holds a step that is
         not possible, or selects no feature.
-    {write_errors}
+    NotFittedError
+        If the estimator is not fitted.
+    FileNotFoundError
+        If the folder is missing.
 
     See Also
     --------
@@ -161,7 +162,7 @@ def describe_panel(estimator):
         features = needed_features(estimator, columns)
         last = steps_of(estimator)[-1]
         parts = describe_predictor(last)
-    except (NotTraceable, NotExportable) as error:
+    except NotExportable as error:
         raise ValueError(f"This {name} cannot be exported: {error}.") from None
     if len(features) == 0:
         raise ValueError(f"This {name} cannot be exported: it selects no feature.")
@@ -177,19 +178,20 @@ def describe_panel(estimator):
 
 
 def needed_features(estimator, columns):
-    """Return the `Features` that the predictions of a fitted estimator depend on.
+    """Return the list of `Feature` that the predictions of an estimator depend on.
 
     Errors are those of `trace`.
     """
     *before, last = steps_of(estimator)
-    features = Features.of_columns(columns)
+    features = [Feature(name, j) for j, name in enumerate(columns)]
     for step in before:
         features = trace(step, features)
     if isinstance(last, SelectorMixin):
         return trace(last, features)
     if is_autoencoder(last):
-        features = replace(features, importances=last.feature_importances_)
-    return features.take(inputs_of(last, len(features)))
+        pairs = zip(features, last.feature_importances_, strict=True)
+        features = [feature._replace(importance=value) for feature, value in pairs]
+    return list(itertools.compress(features, inputs_of(last, len(features))))
 
 
 def feature_rows(panel, details=None):
@@ -197,19 +199,19 @@ def feature_rows(panel, details=None):
 
     `details` has dicts of further items, by the name of the feature.
     """
-    f, formula = panel.features, panel.formula
-    rows = []
-    for j, name in enumerate(map(str, f.names)):
-        row = {"name": name, "column": panel.columns[f.columns[j]], "kind": f.kinds[j]}
-        if row["kind"] == "category":
-            row["category"] = f.categories[j]
-        if f.known[j] is not None:
-            row["known"] = list(f.known[j])
-        if f.fills[j] is not None:
-            row["fill"] = f.fills[j]
-        row["center"], row["scale"] = float(f.centers[j]), float(f.scales[j])
-        if not np.isnan(f.importances[j]):  # no more digits than in its precision
-            row["importance"] = float(str(f.importances[j]))
+    formula, rows = panel.formula, []
+    for j, f in enumerate(panel.features):
+        name = str(f.name)
+        row = {"name": name, "column": panel.columns[f.column], "kind": f.kind}
+        if f.kind == "category":
+            row["category"] = f.category
+        if f.known is not None:
+            row["known"] = list(f.known)
+        if f.fill is not None:
+            row["fill"] = f.fill
+        row["center"], row["scale"] = f.center, f.scale
+        if not np.isnan(f.importance):  # no more digits than in its precision
+            row["importance"] = float(str(f.importance))
         if formula is not None:
             row["coefficients"] = formula[0][:, j].tolist()
         rows.append({**row, **(details or {}).get(name, {})})

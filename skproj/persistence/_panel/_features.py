@@ -1,6 +1,7 @@
 """Features traced back through the steps of a pipeline to their columns."""
 
-from dataclasses import dataclass, fields, replace
+import math
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
@@ -21,71 +22,35 @@ POSSIBLE_STEPS = (
 )
 
 
-class NotTraceable(ValueError):
-    """Error of a step whose features are not made of one column each."""
+class NotExportable(ValueError):
+    """Error of a step that cannot be written as a panel.
 
-
-@dataclass(frozen=True)
-class Features:
-    """Features and the columns they are made of, arrays of shape (n_features,).
-
-    The value of a feature is ``(x - center) / scale``, where `x` is the number in its
-    column, or 1 or 0: whether the number is missing, or whether the text is a category.
-
+    It mixes columns, or predicts in a way that is not known here.
     """
 
-    names: np.ndarray
-    columns: np.ndarray  # place of the column among those of the table
-    kinds: np.ndarray  # "number", "missing" or "category"
-    fills: np.ndarray  # what stands in for a missing value; None if none may be
-    categories: np.ndarray  # the text or number; None for the other kinds
-    known: np.ndarray  # all categories of the column, if others are an error; else None
-    centers: np.ndarray
-    scales: np.ndarray
-    importances: np.ndarray  # in the last step that selects, NaN without one
 
-    @classmethod
-    def of_columns(cls, names):
-        """Return the columns of a table as they are."""
-        n = len(names)
-        nothing = np.full(n, None)
-        return cls(
-            names=np.asarray(names, dtype=object),
-            columns=np.arange(n),
-            kinds=np.full(n, "number", dtype=object),
-            fills=nothing,
-            categories=nothing,
-            known=nothing,
-            centers=np.zeros(n),
-            scales=np.ones(n),
-            importances=np.full(n, np.nan),
-        )
+class Feature(NamedTuple):
+    """A feature, and the column that it is made of.
 
-    def __len__(self):
-        return len(self.names)
+    Its value is ``(x - center) / scale``, where `x` is the number in its column, or 1
+    or 0: whether the number is missing, or whether the text is a category.
+    """
 
-    def take(self, places):
-        return Features(*(getattr(self, f.name)[places] for f in fields(self)))
-
-    @property
-    def are_plain(self):
-        """Whether the features are columns that nothing was done to but imputing."""
-        untouched = (self.centers == 0.0) & (self.scales == 1.0)
-        return bool((untouched & (self.kinds == "number")).all())
-
-
-def concatenate(parts):
-    if not parts:
-        return Features.of_columns([])
-    return Features(
-        *(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Features))
-    )
+    name: str
+    column: int  # place of the column among those of the table
+    kind: str = "number"  # or "missing", or "category"
+    fill: object = None  # what stands in for a missing value; None if none may be
+    category: object = None  # the text or number; None for the other kinds
+    known: tuple | None = None  # all categories of the column, if others are an error
+    center: float = 0.0
+    scale: float = 1.0
+    importance: float = math.nan  # in the last step that selects, NaN without one
 
 
 def trace(step, features):
-    """Return the `Features` that a transformer, or "passthrough", makes of others.
+    """Return the list of `Feature` that a transformer makes of others.
 
-    A `NotTraceable` is raised if it is not known to work on each column by itself.
+    A `NotExportable` is raised if it is not known to work on each column by itself.
     """
     is_identity = isinstance(step, FunctionTransformer) and step.func is None
     if step is None or isinstance(step, str) or is_identity:  # "passthrough"
@@ -97,23 +62,28 @@ def trace(step, features):
     for kinds, make in TRACED.items():
         if isinstance(step, kinds):
             made = make(step, features)
-            names = step.get_feature_names_out(features.names)
-            return replace(made, names=np.asarray(names, dtype=object))
-    raise NotTraceable(
+            names = step.get_feature_names_out(names_of(features))
+            pairs = zip(made, names, strict=True)
+            return [f if f.name == name else f._replace(name=name) for f, name in pairs]
+    raise NotExportable(
         f"the step {type(step).__name__} may mix columns or rows; possible are "
         f"{POSSIBLE_STEPS}"
     )
 
 
+def names_of(features):
+    return np.array([feature.name for feature in features], dtype=object)
+
+
 def trace_columns(step, features):
     if step.transformer_weights:
-        raise NotTraceable("the ColumnTransformer has transformer_weights")
-    parts = []
+        raise NotExportable("the ColumnTransformer has transformer_weights")
+    made = []
     for _, transformer, columns in step.transformers_:
-        part = features.take(places_of(columns, features.names))
-        if len(part) and not (isinstance(transformer, str) and transformer == "drop"):
-            parts.append(trace(transformer, part))
-    return concatenate(parts)
+        part = [features[j] for j in places_of(columns, names_of(features))]
+        if part and not (isinstance(transformer, str) and transformer == "drop"):
+            made += trace(transformer, part)
+    return made
 
 
 def places_of(columns, names):
@@ -123,7 +93,7 @@ def places_of(columns, names):
     if isinstance(columns, slice) and not isinstance(columns.start, str):
         return np.arange(len(names))[columns]
     if isinstance(columns, slice):
-        raise NotTraceable("the ColumnTransformer has a slice of names")
+        raise NotExportable("the ColumnTransformer has a slice of names")
     columns = np.atleast_1d(np.asarray(columns, dtype=object))
     if all(isinstance(column, bool | np.bool_) for column in columns):
         return np.flatnonzero(columns)
@@ -137,8 +107,9 @@ def places_of(columns, names):
 def trace_selector(step, features):
     scores = np.asarray(getattr(step, "scores_", np.nan))
     if scores.shape == (len(features),):
-        features = replace(features, importances=scores)
-    return features.take(step.get_support(indices=True))
+        pairs = zip(features, scores, strict=True)
+        features = [feature._replace(importance=score) for feature, score in pairs]
+    return [features[j] for j in step.get_support(indices=True)]
 
 
 def trace_scaler(step, features):
@@ -147,57 +118,52 @@ def trace_scaler(step, features):
     if getattr(step, "with_mean", True) is False:
         center = None  # the mean is known all the same
     scale = getattr(step, "scale_", None)
-    center = 0.0 if center is None else np.asarray(center, dtype=np.float64)
-    scale = 1.0 if scale is None else np.asarray(scale, dtype=np.float64)
-    return replace(
-        features,
-        centers=features.centers + features.scales * center,
-        scales=features.scales * scale,
-    )
+    shape = len(features)
+    centers = np.broadcast_to(0.0 if center is None else center, shape)
+    scales = np.broadcast_to(1.0 if scale is None else scale, shape)
+    return [
+        f._replace(center=f.center + f.scale * float(c), scale=f.scale * float(s))
+        for f, c, s in zip(features, centers, scales, strict=True)
+    ]
 
 
 def trace_imputer(step, features):
     if not is_nan(step.missing_values):
-        raise NotTraceable(f"the SimpleImputer fills in {step.missing_values!r}")
-    fills = features.fills.copy()
-    statistics = step.statistics_
-    for j, statistic in enumerate(statistics):
-        if features.kinds[j] != "number" or fills[j] is not None:
-            continue  # nothing can be missing
-        if isinstance(statistic, str):
-            fills[j] = str(statistic)
-        elif not is_nan(statistic):  # in the units of the column
-            fills[j] = float(statistic) * features.scales[j] + features.centers[j]
-    parts = [replace(features, fills=fills)]
-    if not step.keep_empty_features:
-        parts[0] = parts[0].take([not is_nan(statistic) for statistic in statistics])
+        raise NotExportable(f"the SimpleImputer fills in {step.missing_values!r}")
+    made = []
+    for feature, statistic in zip(features, step.statistics_, strict=True):
+        if is_nan(statistic):
+            made += [feature] if step.keep_empty_features else []
+            continue
+        if feature.kind == "number" and feature.fill is None:  # else nothing is missing
+            fill = str(statistic)
+            if not isinstance(statistic, str):  # in the units of the column
+                fill = float(statistic) * feature.scale + feature.center
+            feature = feature._replace(fill=fill)
+        made.append(feature)
     if step.add_indicator:
-        missing = features.take(step.indicator_.features_)
-        empty = Features.of_columns(missing.names)
-        kinds = np.full(len(missing), "missing", dtype=object)
-        parts.append(replace(empty, columns=missing.columns, kinds=kinds))
-    return concatenate(parts)
+        missing = [features[j] for j in step.indicator_.features_]
+        made += [Feature(f.name, f.column, "missing") for f in missing]
+    return made
 
 
 def trace_encoder(step, features):
-    if not features.are_plain:
-        raise NotTraceable("the OneHotEncoder has columns that were changed before")
+    if any((f.kind, f.center, f.scale) != ("number", 0.0, 1.0) for f in features):
+        raise NotExportable("the OneHotEncoder has columns that were changed before")
     if step.max_categories is not None or step.min_frequency is not None:
-        raise NotTraceable("the OneHotEncoder merges rare categories")
-    parts = []
-    for j, values in enumerate(step.categories_):
-        categories = np.array([plain_value(value) for value in values], dtype=object)
-        made = features.take(np.full(len(categories), j))
-        known = np.full(len(categories), None)
-        if step.handle_unknown == "error":
-            known[:] = [tuple(categories)] * len(categories)
-        kinds = np.full(len(categories), "category", dtype=object)
-        made = replace(made, kinds=kinds, categories=categories, known=known)
+        raise NotExportable("the OneHotEncoder merges rare categories")
+    made = []
+    for j, (feature, values) in enumerate(zip(features, step.categories_, strict=True)):
+        categories = tuple(map(plain_value, values))
+        known = categories if step.handle_unknown == "error" else None
+        feature = feature._replace(kind="category", known=known)
         dropped = None if step.drop_idx_ is None else step.drop_idx_[j]
-        if dropped is not None:
-            made = made.take(np.arange(len(categories)) != dropped)
-        parts.append(made)
-    return concatenate(parts)
+        made += [
+            feature._replace(category=category)
+            for k, category in enumerate(categories)
+            if k != dropped
+        ]
+    return made
 
 
 def plain_value(value):
@@ -206,7 +172,7 @@ def plain_value(value):
     if value is None or is_nan(value):
         return None
     if not isinstance(value, str | bool | int | float):
-        raise NotTraceable(f"the OneHotEncoder has the category {value!r}")
+        raise NotExportable(f"the OneHotEncoder has the category {value!r}")
     return value
 
 

@@ -5,6 +5,7 @@ from sklearn import linear_model
 from sklearn.ensemble import VotingClassifier, VotingRegressor
 
 from skproj.linear_model import CoxRidge
+from skproj.persistence._panel._features import NotExportable
 
 # The last one predicts the logarithm of the hazard.
 LINEAR_REGRESSORS = (
@@ -21,10 +22,6 @@ POSSIBLE = (
     "regressors of scikit-learn, and means of these by VotingRegressor or a "
     "VotingClassifier with voting='soft'"
 )
-
-
-class NotExportable(ValueError):
-    """Error of a predictor that cannot be written as a panel."""
 
 
 def describe_predictor(predictor):
