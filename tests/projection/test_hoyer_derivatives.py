@@ -35,9 +35,20 @@ def random_group(*sizes, seed=0):
 
 
 @by_script_of_torch
-@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
-@pytest.mark.parametrize("per_vector", [False, True])
-@pytest.mark.parametrize("sparsity", [0.05, 0.4, 0.6, 0.9, 1.0])
+@pytest.mark.parametrize(
+    ("scale", "per_vector", "sparsity"),
+    [
+        ("ls", False, 0.05),
+        ("ls", False, 0.6),
+        ("ls", False, 1.0),
+        ("ls", True, 0.4),
+        ("ls", True, 0.9),
+        ("keep_l2", False, 0.4),
+        ("keep_l2", False, 0.9),
+        ("keep_l2", True, 0.6),
+        ("keep_l2", True, 1.0),
+    ],
+)
 def test_derivatives(scale, per_vector, sparsity):
     options = {"scale": scale, "per_vector": per_vector}
     [X] = random_group(15)
@@ -54,8 +65,7 @@ def test_derivatives_of_slices(dim):
 
 
 @by_script_of_torch
-@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
-@pytest.mark.parametrize("per_vector", [False, True])
+@pytest.mark.parametrize(("scale", "per_vector"), [("ls", False), ("keep_l2", True)])
 def test_derivatives_of_vectors_of_different_lengths(scale, per_vector):
     """One of a single entry among them, which stays as it is."""
 
@@ -83,7 +93,7 @@ def test_derivatives_with_weights(scale):
 TIED = torch.tensor([0.7, 0.7, 0.7, 0.7, -0.7, 0.0, 0.0], dtype=torch.float64)
 REST = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.3, -0.2], dtype=torch.float64)
 OTHER = torch.tensor([1.0, -0.8, 0.9, 0.4, 0.05, 0.3], dtype=torch.float64)
-JUMPS = {0.3: False, 0.35: False, 0.5: True, 0.55: True, 0.6: True, 0.62: True}
+JUMPS = {0.3: False, 0.35: False, 0.5: True, 0.6: True}
 
 
 @pytest.mark.parametrize("sparsity", JUMPS)
@@ -94,8 +104,10 @@ def test_where_equal_entries_make_the_average_jump(sparsity):
 
 
 @by_script_of_torch
-@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
-@pytest.mark.parametrize("sparsity", JUMPS)
+@pytest.mark.parametrize(
+    ("sparsity", "scale"),
+    [(0.3, "ls"), (0.35, "keep_l2"), (0.5, "keep_l2"), (0.6, "ls")],
+)
 def test_derivatives_with_equal_entries(sparsity, scale):
     """Exact for all changes but those that make entries unequal at a jump."""
 
