@@ -72,7 +72,7 @@ def test_derivatives_of_vectors_of_different_lengths(scale, per_vector):
     def project(*group):
         return tuple(F.projection_hoyer(group, 0.6, scale=scale, per_vector=per_vector))
 
-    check_derivatives(project, *random_group(5, 1, 3, 8))
+    check_derivatives(project, *random_group(4, 1, 6))
 
 
 @by_script_of_torch
@@ -144,7 +144,7 @@ def test_derivatives_at_a_jump_with_weights():
 
 def test_gradient_along_tied_directions(rng):
     """By differences, for changes that keep equal what is equal, of many families."""
-    for index in range(105):
+    for index in range(63):
         case = fuzz_hoyer.make_case(0, index)
         unusual = {"near ties", "few near ties", "tiny", "huge"}
         if unusual & set(case.families) or sum(map(len, case.vectors)) > 500:
