@@ -8,7 +8,14 @@ import fuzz_hoyer
 import fuzz_oracles as oracles
 import numpy as np
 from fuzz_families import FAMILIES, NORMS, NORMS_OF_EACH, norm_of
-from fuzz_inputs import ALL_LAYOUTS, DENSE_LAYOUTS, LAYOUTS, RADII, make_groups
+from fuzz_inputs import (
+    ALL_LAYOUTS,
+    DENSE_LAYOUTS,
+    LAYOUTS,
+    RADII,
+    make_groups,
+    require,
+)
 from scipy import sparse
 
 from skproj.projection import projection_hoyer
@@ -39,15 +46,6 @@ MISSING_OF_LARGEST = {"float32": 1e-13, "float64": 1e-30}
 
 # The oracles see scaled data if an exponent of two is larger than that.
 SAFE_EXPONENT = 300
-
-
-class Failed(Exception):
-    """A result that cannot be accepted."""
-
-
-def require(condition, message, number=0.0):
-    if not condition:
-        raise Failed(message, f"{number:.1e}")
 
 
 # ---------------------------------------------------------------------------
@@ -479,7 +477,14 @@ def check_hoyer(name, case, announce):
         )
 
 
+def check_hoyer_groups(name, case, announce):
+    """Check another group of vectors, which is not as large."""
+    announce("a group of vectors")
+    fuzz_hoyer.check(fuzz_hoyer.make_case(case.problem.seed, case.problem.number))
+
+
 CHECKS = dict.fromkeys(FAMILIES, check_projection) | {
     "hoyer": check_hoyer,
     "norms": check_norms,
+    "hoyer_groups": check_hoyer_groups,
 }

@@ -7,6 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+
+class Failed(Exception):
+    """A result that cannot be accepted."""
+
+
+def require(condition, message, number=0.0):
+    if not condition:
+        raise Failed(message, f"{number:.1e}")
+
+
 # Inputs. Every table maps a name to a generator.
 
 

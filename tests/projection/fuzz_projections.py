@@ -26,9 +26,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fuzz_checks import CHECKS, Failed
+from fuzz_checks import CHECKS
 from fuzz_children import in_children
-from fuzz_inputs import INPUTS_PER_CASE, make_case
+from fuzz_inputs import INPUTS_PER_CASE, Failed, make_case
 
 
 def roads(case):

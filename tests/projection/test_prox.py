@@ -170,19 +170,10 @@ GOOD = np.arange(12.0).reshape(3, 4) - 5.0
 BAD_ARGUMENTS = {
     "alpha negative": ({"alpha": -1e-300}, ValueError, "alpha must be non-negative"),
     "alpha NaN": ({"alpha": np.nan}, ValueError, "alpha must be non-negative"),
-    "alpha minus inf": ({"alpha": -np.inf}, ValueError, "alpha must be non-negative"),
-    "alpha bool": ({"alpha": True}, TypeError, "alpha must be a real number"),
     "alpha str": ({"alpha": "1"}, TypeError, "alpha must be a real number"),
-    "alpha None": ({"alpha": None}, TypeError, "alpha must be a real number"),
-    "alpha array": ({"alpha": np.ones(2)}, TypeError, "alpha must be a real number"),
-    "X NaN": ({"X": GOOD * np.nan}, ValueError, "X contains NaN"),
     "X inf": ({"X": np.full((3, 4), np.inf)}, ValueError, "X contains NaN or infinity"),
-    "X bool": ({"X": GOOD > 0}, TypeError, "X must hold"),
     "X sparse": ({"X": sparse.csr_array(GOOD)}, TypeError, "out must be None for a sp"),
-    "X scalar": ({"X": 3.0}, ValueError, "X must have at least one"),
-    "out list": ({"out": [[7.0] * 4] * 3}, TypeError, "out must be a NumPy"),
     "out shape": ({"out": np.full((4, 3), 7.0)}, ValueError, "out must have shape"),
-    "n_threads zero": ({"n_threads": 0}, ValueError, "n_threads must not be 0"),
 }
 
 
