@@ -234,7 +234,7 @@ DTYPES = ("float32", "float64")
 THREADS = (1, 2, None)
 MODES = ("new", "out", "in place")
 INPUTS_PER_CASE = len(MODES)
-CASES_PER_PROBLEM = 4
+CASES_PER_PROBLEM = 4  # that are large
 
 
 def pick(rng, names, shares=None):
@@ -308,7 +308,8 @@ def make_problem(seed, number, small=False):
 
 def make_case(seed, index, small=False):
     """Case number `index` of a seed, without its data."""
-    problem = make_problem(seed, index // CASES_PER_PROBLEM, small)
+    number = index if small else index // CASES_PER_PROBLEM
+    problem = make_problem(seed, number, small)
     rng = np.random.default_rng((seed, index, 1))
     if problem.kind in BROADCASTABLE and rng.random() < 0.5:
         layout = "broadcast"

@@ -81,6 +81,14 @@ def test_projection_simplex_by_hand():
     np.testing.assert_allclose(P, [2e38, 1e38], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("seed", "share"), [(70, 1.0), (1101, 1.0), (2430, 1 / 64)])
+def test_projection_simplex_has_no_entry_above_the_radius(seed, share):
+    """Sums of large entries are rounded up: some would be infinite."""
+    largest = float(np.finfo(np.float32).max)
+    X = (np.random.default_rng(seed).uniform(-1, 1, (5, 4)) * largest).astype("f4")
+    assert projection_simplex(X, share * largest, axis=1).max() <= share * largest
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(4, 5), (3, 40), (40, 30), (2, 70_000)])
 def test_projection_simplex_of_minus_infinity(shape, dtype):
