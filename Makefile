@@ -31,7 +31,7 @@ LEVEL ?= baseline
 KERNEL_TESTS = tests/kernels tests/projection/test_norms.py \
 	tests/projection/test_projection*.py tests/projection/test_fuzz.py \
 	tests/projection/test_estimates.py tests/projection/test_ties.py \
-	tests/projection/test_fuzz_large.py tests/projection/test_hoyer*.py \
+	tests/projection/test_hoyer*.py \
 	tests/decomposition tests/linear_model \
 	tests/nn/test_sparse_rows.py
 PY_IN_COPY = "$(abspath $(VENV))/bin/python"
@@ -107,7 +107,7 @@ level-%: $(VENV)/.skproj-test
 	cd build/$@ && $(PY_IN_COPY) -m pytest -q $(KERNEL_TESTS)
 
 fuzz: $(VENV)/.skproj-test  ## compare projections of large arrays with oracles
-	$(PY) tests/projection/fuzz_large.py --count $(COUNT) --seed $(SEED) \
+	$(PY) tests/projection/fuzz_projections.py --count $(COUNT) --seed $(SEED) \
 		$(if $(BALLS),--balls $(BALLS))
 
 demo: $(VENV)/.skproj-demo  ## select features on real data; report in demo_output/

@@ -18,7 +18,6 @@ C, for float and for double, vectorised by the compiler:
     _columns.h        products of dense columns and of sparse rows
     _exp.h            exponentials that the compiler vectorises
     _losses.h         losses of linear models
-    _memory.h         room for copies
     _openmp.h         OpenMP, or what stands for it in a serial build
     _simd.pxd         the loops as Cython sees them, one name for both types
 

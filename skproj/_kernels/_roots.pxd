@@ -7,7 +7,7 @@
 from cython cimport floating
 from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, isnan
-from libc.stdlib cimport free
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from ._layout cimport (
@@ -16,9 +16,6 @@ from ._layout cimport (
 )
 from ._newton cimport MANY, Root, newton, start_near_root
 from ._simd cimport SKPROJ_SLACK, collect_band, gather_columns, rounded_down
-
-cdef extern from "_memory.h" nogil:
-    void* room_for "skproj_room" (size_t size) noexcept
 
 cdef enum:
     # Entries of arrays in which one look at each group costs little.
@@ -199,7 +196,7 @@ cdef inline void* copy_as_rows(const floating** x, Groups* groups) noexcept nogi
     if are_contiguous(groups) or (
             groups.n_groups > columns_together(groups, sizeof(floating))):
         return NULL
-    numbers = room_for(groups.n_groups * pitch * sizeof(floating) + LINE)
+    numbers = malloc(groups.n_groups * pitch * sizeof(floating) + LINE)
     if numbers != NULL:
         copies = <floating*>begin_line(numbers)
         gather_columns(x[0], groups.size, groups.n_groups, groups.entry_stride, copies,
@@ -278,7 +275,7 @@ cdef inline int find_roots(
                       pitch_of(groups.size + SKPROJ_SLACK, sizeof(floating)))
     if groups.n_groups <= width:
         n_threads = 1
-    numbers = room_for(n_threads * room * sizeof(floating) + LINE)
+    numbers = malloc(n_threads * room * sizeof(floating) + LINE)
     if numbers == NULL:
         return -1
     if in_tile > 0:

@@ -27,32 +27,6 @@ def make_entries(dtype):
     return X, (by_column.data, by_column.indices, by_column.indptr)
 
 
-# Sums of 16, 32, 48 and 64 units are in registers together.
-@pytest.mark.parametrize("n_units", [1, 15, 16, 17, 33, 49, 64, 65, 100, 130])
-@pytest.mark.parametrize("dtype", TOLERANCES)
-def test_products_are_dense_products(dtype, n_units):
-    rng = np.random.default_rng(n_units)
-    X, entries = make_entries(dtype)
-    columns = np.delete(np.arange(N_FEATURES, dtype=np.int32), [0, 20])
-    factors = rng.uniform(0.5, 2.0, len(columns)).astype(dtype)
-    seen = X[:, columns] * factors
-    pitch = -(-n_units // LANES) * LANES
-    tolerance = {"rtol": 0.0, "atol": 10 * TOLERANCES[dtype]}
-
-    weight = rng.standard_normal((len(columns), n_units)).astype(dtype)
-    outputs = rng.standard_normal((N_SAMPLES, pitch)).astype(dtype)
-    before = outputs.copy()
-    apply_first_layer(*entries, columns, factors, weight, outputs)
-    assert_allclose(
-        outputs[:, :n_units], before[:, :n_units] + seen @ weight, **tolerance
-    )
-    assert_array_equal(outputs[:, n_units:], before[:, n_units:])
-
-    gradient = np.full_like(weight, np.nan)
-    differentiate_first_layer(*entries, columns, factors, gradient, outputs)
-    assert_allclose(gradient, seen.T @ outputs[:, :n_units], **tolerance)
-
-
 def test_gradient_leaves_the_rows_of_other_columns_alone():
     """Groups with fewer columns have weights that are not used."""
     _, entries = make_entries("float32")

@@ -74,16 +74,22 @@ def evaluate(name, x, intercept, targets, weights, *epsilon):
     return value, residuals.T
 
 
-@pytest.mark.parametrize("n_outputs", [1, 2, 3, 10, 33])
-@pytest.mark.parametrize("n_samples", N_SAMPLES)
+@pytest.mark.parametrize("n_outputs", [1, 3, 33])
+@pytest.mark.parametrize("n_samples", [*N_SAMPLES, 2, 5, 16, 17, 511, 513])
 @pytest.mark.parametrize("name", FORMULAS)
 def test_equals_numpy(name, n_samples, n_outputs):
-    arguments = make_arguments(name, n_samples, n_outputs)
-    value, residuals = FORMULAS[name](*arguments)
-    found, found_residuals = evaluate(name, *arguments)
-    size = max(1.0, arguments[2].max())  # what counts lose against their means
-    assert_allclose(found, value, rtol=1e-14, atol=1e-15 * size)
-    assert_allclose(found_residuals, residuals, rtol=1e-13, atol=2 * EPS * size)
+    """Also for weights of zero and far logits."""
+    x, *arguments = make_arguments(name, n_samples, n_outputs)
+    arguments[2][1::3] = 0.0
+    far = x.copy()
+    far[:, ::5] *= 1e2 if name == "poisson" else 1e3
+    far = np.clip(far, -300.0, 300.0) if name == "poisson" else far
+    size = max(1.0, arguments[1].max())  # what counts lose against their means
+    for logits, rtol in ((x, 1e-14), (far, 1e-13)):
+        value, residuals = FORMULAS[name](logits, *arguments)
+        found, found_residuals = evaluate(name, logits, *arguments)
+        assert_allclose(found, value, rtol=rtol, atol=1e-15 * size)
+        assert_allclose(found_residuals, residuals, rtol=10 * rtol, atol=2 * EPS * size)
 
 
 def test_huber_loss_without_a_bound_is_half_the_squared_error():
@@ -212,22 +218,6 @@ def test_what_is_not_finite_shows(name, place, invalid):
     assert np.isfinite(residuals[:, others]).all()
 
 
-@pytest.mark.parametrize("n_outputs", [1, 2, 17])
-@pytest.mark.parametrize("n_samples", [1, 2, 3, 5, 8, 15, 16, 17, 511, 512, 513, 769])
-@pytest.mark.parametrize("name", FORMULAS)
-def test_every_size_and_far_logits(name, n_samples, n_outputs):
-    """Also for weights of zero."""
-    x, *arguments = make_arguments(name, n_samples, n_outputs)
-    arguments[2][::3] = 0.0
-    x[:, ::5] *= 1e2 if name == "poisson" else 1e3
-    x = np.clip(x, -300.0, 300.0) if name == "poisson" else x
-    value, residuals = FORMULAS[name](x, *arguments)
-    found, found_residuals = evaluate(name, x, *arguments)
-    size = max(1.0, arguments[1].max())
-    assert_allclose(found, value, rtol=1e-13)
-    assert_allclose(found_residuals, residuals, rtol=1e-12, atol=2 * EPS * size)
-
-
 def test_poisson_loss_is_infinite_where_a_mean_overflows():
     targets = np.array([[0.0, 3.0]])
     for far in (710.0, 1e8):
@@ -273,7 +263,7 @@ def test_losses_take_products_of_any_layout(n_outputs, name, layout):
         assert_allclose(*changes, rtol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(1, 60, 2))
+@pytest.mark.parametrize("seed", range(1, 60, 5))
 def test_intercept_of_classes_of_very_different_weight(seed):
     """The search for a step ends where changes of the loss are lost in rounding."""
     rng = np.random.default_rng(seed)

@@ -28,10 +28,10 @@ class Lost(NamedTuple):
     last_words: str  # the last announcement
 
 
-def _serve(sender, work, indices):
+def _serve(sender, work, tasks):
     faulthandler.enable()
-    for index in indices:
-        sender.send(work(index, sender.send))
+    for task in tasks:
+        sender.send(work(task, sender.send))
 
 
 def _reason(exit_code):
@@ -40,53 +40,51 @@ def _reason(exit_code):
     return f"ended with exit status {exit_code}"
 
 
-def in_children(work, indices, limit):
+def in_children(work, tasks, limit):
     """Do work in a child process, and in a new one whenever that ends too early.
 
     Parameters
     ----------
     work : callable
-        ``work(index, announce)``, which a new process can import, returns anything but
+        ``work(task, announce)``, which a new process can import, returns anything but
         a str. It announces what it is about to do, as a str.
-    indices : iterable of int
+    tasks : iterable
     limit : float
         Seconds without an announcement or a result after which a child is ended, if
         it has begun.
 
     Yields
     ------
-    index : int
+    task : object
     result : object
         What `work` returned, or a `Lost`.
     """
     context = multiprocessing.get_context("spawn")
-    indices = list(indices)
-    while indices:
+    tasks = list(tasks)
+    while tasks:
         receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(
-            target=_serve, args=(sender, work, indices), daemon=True
-        )
+        child = context.Process(target=_serve, args=(sender, work, tasks), daemon=True)
         with mock.patch.dict(os.environ, ENVIRONMENT):
             child.start()
         sender.close()
         last_words = None
         try:
-            while indices:
+            while tasks:
                 seconds = limit if last_words else START_LIMIT
                 if not receiver.poll(seconds):
                     reason = f"no answer for {seconds:g} s"
-                    yield indices.pop(0), Lost(reason, last_words)
+                    yield tasks.pop(0), Lost(reason, last_words)
                     break
                 message = receiver.recv()
                 if isinstance(message, str):
                     last_words = message
                 else:
-                    yield indices.pop(0), message
+                    yield tasks.pop(0), message
         except EOFError:
             child.join()
             if last_words is None:
                 raise RuntimeError("A child ended before its first case.") from None
-            yield indices.pop(0), Lost(_reason(child.exitcode), last_words)
+            yield tasks.pop(0), Lost(_reason(child.exitcode), last_words)
         finally:
             child.kill()
             child.join()

@@ -1,21 +1,18 @@
-"""Feed adversarial groups of vectors to `projection_hoyer`, and check what it promises.
+"""Adversarial groups of vectors for `projection_hoyer`, and what it promises of them.
 
-    python tests/projection/fuzz_hoyer.py --count 12000 --seed 0
+`test_hoyer_level.py` and `test_hoyer_tensors.py` check some hundred inputs, and
 
-Input number i of a seed is always the same, and a failure prints the command that
-repeats it. The exit status is 1 if anything failed. `test_hoyer.py` runs a few
-hundred inputs. Besides what is said in `check`, small inputs are compared with
+    python tests/projection/fuzz_projections.py --balls hoyer_groups --count 36000
+
+as many as wanted. Besides what is said in `check`, small inputs are compared with
 `skproj.projection._reference`.
 """
 
-import argparse
-import sys
-import time
 import warnings
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+from fuzz_inputs import require
 
 from skproj.projection import _reference, hoyer_sparsity, projection_hoyer
 
@@ -96,10 +93,6 @@ class Case(NamedTuple):
         )
 
 
-class Failed(Exception):
-    """A promise that was not kept."""
-
-
 def make_case(seed, index):
     """Make input number `index` of a seed."""
     rng = np.random.default_rng([seed, index])
@@ -122,12 +115,6 @@ def make_case(seed, index):
     usual = [0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0]
     sparsity = float(rng.choice(usual) if rng.random() < 0.7 else rng.random())
     return Case(tuple(families), vectors, weights, sparsity)
-
-
-def require(condition, message):
-    """Fail unless the condition holds."""
-    if not condition:
-        raise Failed(message)
 
 
 def _average(vectors, weights):
@@ -216,8 +203,8 @@ def _check_each(case):
 
 
 def fuzz(seed, indices):
-    """Check the inputs of some indices; return the failures with their first input."""
-    failures, first = Counter(), {}
+    """Check the inputs of some indices; return what failed, by index and input."""
+    failures = {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for index in indices:
@@ -225,34 +212,5 @@ def fuzz(seed, indices):
             try:
                 check(case)
             except Exception as error:  # whatever it is, it is a finding
-                message = f"{type(error).__name__}: {error}"
-                kind = message.split(",")[0]
-                failures[kind] += 1
-                first.setdefault(
-                    kind,
-                    f"{message}\n    --seed {seed} --start {index} --count 1  # {case}",
-                )
-    return failures, first
-
-
-def main():
-    """Read the command line, and check."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=12_000, help="number of inputs")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=int, default=0, help="index of the first input")
-    arguments = parser.parse_args()
-    began = time.monotonic()
-    indices = range(arguments.start, arguments.start + arguments.count)
-    failures, first = fuzz(arguments.seed, indices)
-    for kind, count in failures.most_common():
-        print(f"FAILED {count} times: {first[kind]}")
-    print(
-        f"{arguments.count} inputs, {failures.total()} failed, "
-        f"{time.monotonic() - began:.0f} s"
-    )
-    return int(failures.total() > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                failures[f"{index}: {case}"] = f"{type(error).__name__}: {error}"
+    return failures

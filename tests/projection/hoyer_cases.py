@@ -7,7 +7,7 @@ from skproj.projection import (
     hoyer_sparsity,
 )
 
-N_INPUTS = 420  # twenty of each family
+N_INPUTS = 210  # ten of each family
 # PyTorch prepares for its forward mode by a function that it has deprecated itself.
 by_script_of_torch = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script:DeprecationWarning"

@@ -124,8 +124,10 @@ def test_sample_of_a_matrix_of_which_nothing_is_left(n, axis):
     np.testing.assert_allclose(P, 1e-14 / n, rtol=1e-10)
 
 
-@each_dtype
-@pytest.mark.parametrize("function", [projection_l1_ball, projection_simplex])
+@pytest.mark.parametrize(
+    ("function", "dtype"),
+    [(projection_l1_ball, np.float64), (projection_simplex, np.float32)],
+)
 def test_band_of_a_long_vector_changes_nothing(function, dtype):
     """Bands that are wrong, empty or turned round lead to the same threshold."""
     x = np.random.default_rng(5).normal(size=(1, 70_000)).astype(dtype)
@@ -178,9 +180,12 @@ def sampled_entries(n, size):
     return (runs[:, np.newaxis] + np.arange(8)).ravel()
 
 
-@each_dtype
-@pytest.mark.parametrize("signed", [False, True], ids=["l1", "simplex"])
-@pytest.mark.parametrize("n", [2047, 2048, 2049, 8192, 40_000])
+@pytest.mark.parametrize(
+    ("signed", "dtype"),
+    [(False, np.float32), (True, np.float64)],
+    ids=["l1", "simplex"],
+)
+@pytest.mark.parametrize("n", [2047, 2048, 8192, 40_000])
 def test_samples_of_groups_change_nothing(n, signed, dtype):
     """Rows and columns of which samples see only the smallest, or the largest."""
     function = projection_simplex if signed else projection_l1_ball

@@ -32,7 +32,7 @@ def test_same_as_reference(rng, sparsity):
     np.testing.assert_allclose(P, expected, atol=1e-9)
 
 
-def _best_by_slsqp(X, sparsity, rng, n_starts=6):
+def _best_by_slsqp(X, sparsity, rng, n_starts=3):
     """Largest sum of products that a general solver finds from several starts."""
     n, r = X.shape
     A = np.abs(X)

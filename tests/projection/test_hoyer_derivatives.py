@@ -35,9 +35,20 @@ def random_group(*sizes, seed=0):
 
 
 @by_script_of_torch
-@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
-@pytest.mark.parametrize("per_vector", [False, True])
-@pytest.mark.parametrize("sparsity", [0.05, 0.4, 0.6, 0.9, 1.0])
+@pytest.mark.parametrize(
+    ("scale", "per_vector", "sparsity"),
+    [
+        ("ls", False, 0.05),
+        ("ls", False, 0.6),
+        ("ls", False, 1.0),
+        ("ls", True, 0.4),
+        ("ls", True, 0.9),
+        ("keep_l2", False, 0.4),
+        ("keep_l2", False, 0.9),
+        ("keep_l2", True, 0.6),
+        ("keep_l2", True, 1.0),
+    ],
+)
 def test_derivatives(scale, per_vector, sparsity):
     options = {"scale": scale, "per_vector": per_vector}
     [X] = random_group(15)
@@ -54,15 +65,14 @@ def test_derivatives_of_slices(dim):
 
 
 @by_script_of_torch
-@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
-@pytest.mark.parametrize("per_vector", [False, True])
+@pytest.mark.parametrize(("scale", "per_vector"), [("ls", False), ("keep_l2", True)])
 def test_derivatives_of_vectors_of_different_lengths(scale, per_vector):
     """One of a single entry among them, which stays as it is."""
 
     def project(*group):
         return tuple(F.projection_hoyer(group, 0.6, scale=scale, per_vector=per_vector))
 
-    check_derivatives(project, *random_group(5, 1, 3, 8))
+    check_derivatives(project, *random_group(4, 1, 6))
 
 
 @by_script_of_torch
@@ -83,7 +93,7 @@ def test_derivatives_with_weights(scale):
 TIED = torch.tensor([0.7, 0.7, 0.7, 0.7, -0.7, 0.0, 0.0], dtype=torch.float64)
 REST = torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, 0.3, -0.2], dtype=torch.float64)
 OTHER = torch.tensor([1.0, -0.8, 0.9, 0.4, 0.05, 0.3], dtype=torch.float64)
-JUMPS = {0.3: False, 0.35: False, 0.5: True, 0.55: True, 0.6: True, 0.62: True}
+JUMPS = {0.3: False, 0.35: False, 0.5: True, 0.6: True}
 
 
 @pytest.mark.parametrize("sparsity", JUMPS)
@@ -94,8 +104,10 @@ def test_where_equal_entries_make_the_average_jump(sparsity):
 
 
 @by_script_of_torch
-@pytest.mark.parametrize("scale", ["ls", "keep_l2"])
-@pytest.mark.parametrize("sparsity", JUMPS)
+@pytest.mark.parametrize(
+    ("sparsity", "scale"),
+    [(0.3, "ls"), (0.35, "keep_l2"), (0.5, "keep_l2"), (0.6, "ls")],
+)
 def test_derivatives_with_equal_entries(sparsity, scale):
     """Exact for all changes but those that make entries unequal at a jump."""
 
@@ -132,7 +144,7 @@ def test_derivatives_at_a_jump_with_weights():
 
 def test_gradient_along_tied_directions(rng):
     """By differences, for changes that keep equal what is equal, of many families."""
-    for index in range(105):
+    for index in range(63):
         case = fuzz_hoyer.make_case(0, index)
         unusual = {"near ties", "few near ties", "tiny", "huge"}
         if unusual & set(case.families) or sum(map(len, case.vectors)) > 500:

@@ -59,11 +59,10 @@ def test_sparsity_does_not_depend_on_the_scale(rng, exponent):
     np.testing.assert_allclose(actual, hoyer_sparsity(X), rtol=1e-12)
 
 
-@pytest.mark.parametrize("start", range(0, N_INPUTS, 60))
+@pytest.mark.parametrize("start", range(0, N_INPUTS, 70))
 def test_adversarial_groups(start):
     """What fuzz_hoyer.py checks, for some of its inputs."""
-    failures, first = fuzz_hoyer.fuzz(1, range(start, start + 60))
-    assert not failures, first
+    assert not fuzz_hoyer.fuzz(1, range(start, start + 70))
 
 
 def test_adversarial_groups_are_of_every_family():
@@ -95,8 +94,7 @@ def test_adversarial_groups_notice_wrong_results(monkeypatch, spoil):
         return result
 
     monkeypatch.setattr(fuzz_hoyer, "projection_hoyer", spoiled)
-    failures, _ = fuzz_hoyer.fuzz(1, range(21))
-    assert failures
+    assert fuzz_hoyer.fuzz(1, range(21))
 
 
 def _ternary(rng):
@@ -146,33 +144,6 @@ def test_ties_in_lists(rng):
     P = projection_hoyer(vectors, 0.8)
     assert abs(average(P) - 0.8) < 1e-12
     assert P[1] == vectors[1]
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("sparsity", [0.5, 0.8, 0.95, 0.99])
-def test_level_of_large_matrices(rng, dtype, sparsity):
-    """Where a sample tells where to start, also if it misleads."""
-    X = rng.standard_normal((300, 800)).astype(dtype)
-    X[::7] *= 30.0
-    X[:, ::3] *= 1e-3
-    tolerance = 1e-7 if dtype == np.float32 else 1e-11
-    for Y in (
-        X,
-        np.ascontiguousarray(X[:, ::-1]),
-        np.sort(X, axis=None).reshape(X.shape),
-    ):
-        P = projection_hoyer(Y, sparsity, axis=1)
-        expected = max(sparsity, average(Y, axis=1))
-        assert abs(average(P, axis=1) - expected) <= tolerance
-
-
-@pytest.mark.parametrize("exponent", [-300, -250, 100, 300])
-def test_extreme_scales(rng, exponent):
-    X = rng.standard_normal((50, 6))
-    P, multiplier = projection_hoyer(X, 0.7, return_multiplier=True)
-    scaled, larger = projection_hoyer(X * 10.0**exponent, 0.7, return_multiplier=True)
-    np.testing.assert_allclose(scaled, P * 10.0**exponent, rtol=1e-9)
-    assert larger == pytest.approx(multiplier * 10.0**exponent, rel=1e-9)
 
 
 def test_ties_to_rounding_of_small_scale():

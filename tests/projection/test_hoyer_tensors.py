@@ -98,12 +98,11 @@ def on_device(X, sparsity, weights=None, return_multiplier=False, **options):
     return (P, multiplier.numpy()) if return_multiplier else P
 
 
-@pytest.mark.parametrize("start", range(0, N_INPUTS // 2, 70))
+@pytest.mark.parametrize("start", range(0, N_INPUTS // 2, 35))
 def test_adversarial_groups_on_device(start, monkeypatch):
     """What holds for arrays holds for the code for other devices."""
     monkeypatch.setattr(fuzz_hoyer, "projection_hoyer", on_device)
-    failures, first = fuzz_hoyer.fuzz(2, range(start, start + 70))
-    assert not failures, first
+    assert not fuzz_hoyer.fuzz(2, range(start, start + 35))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_adversarial_groups_on_device(start, monkeypatch):
 )
 def test_device_code_equals_function_on_arrays(options):
     """To rounding, ties included; entries equal but for rounding have no one result."""
-    for index in range(210):
+    for index in range(63):
         case = fuzz_hoyer.make_case(3, index)
         if any("near ties" in name for name in case.families):
             continue
@@ -264,14 +263,14 @@ by_tracing_of_torch = pytest.mark.filterwarnings(
 
 @by_tracing_of_torch
 @pytest.mark.parametrize(
-    "options", [{}, {"per_vector": True}, {"scale": "keep_l2"}, {"weights": 1}], ids=str
+    "options", [{"per_vector": True}, {"scale": "keep_l2", "weights": 1}], ids=str
 )
 def test_compile(options):
     """One graph, with gradients, and the same in place."""
     torch.manual_seed(0)
     X = torch.randn(6, 4)
     if "weights" in options:
-        options = {"weights": torch.rand(6, 4) + 0.1}
+        options = options | {"weights": torch.rand(6, 4) + 0.1}
 
     def loss(X):
         P, multiplier = F.projection_hoyer(

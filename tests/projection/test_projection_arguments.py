@@ -21,49 +21,29 @@ def test_input_of_other_types(function):
     np.testing.assert_allclose(single, expected, rtol=1e-6)
 
 
-def _fields(shape, dtype):
-    return np.zeros(shape, dtype=[("value", dtype), ("tag", "i2")])
+def _packed_record(shape, dtype):
+    records = np.zeros(shape, dtype=[("value", dtype), ("tag", "i2")])
+    records["tag"] = 7
+    return records
 
 
-OUTS = {
-    "C": np.empty_like,
-    "Fortran": lambda X: np.empty_like(X, order="F"),
-    "strided": lambda X: np.empty((12, 15), dtype=X.dtype)[::2, ::3],
-    "backwards": lambda X: np.empty_like(X)[::-1, ::-1],
-    "packed record": lambda X: _fields(X.shape, X.dtype)["value"],
-    "unaligned": lambda X: (
-        np.empty(X.nbytes + 1, dtype=np.uint8)[1:].view(X.dtype).reshape(X.shape)
-    ),
-}
-
-
-@pytest.mark.parametrize("axis", [0, 1, None])
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("layout", OUTS)
+@pytest.mark.parametrize("axis", [0, 1, None])
 @each_function
-def test_out_of_any_layout(function, layout, order, axis):
-    """The result is written to `out`, whose memory order need not be that of X."""
+def test_out_in_a_packed_record(function, axis, order):
+    """Nothing is written beside it; the fuzzer has the other layouts."""
     X = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32, order=order)
     before = X.copy()
     for radius in (0.0, 2.0, 1e9):  # a point, outside, inside
-        out = OUTS[layout](X)
-        out[...] = np.float32(7.0)
         expected = function(X, radius, axis=axis)
-        assert function(X, radius, axis=axis, out=out) is out
-        np.testing.assert_allclose(out, expected, rtol=1e-6)
         np.testing.assert_array_equal(X, before)
-
-
-@pytest.mark.parametrize("axis", [0, 1, None])
-@pytest.mark.parametrize("layout", OUTS)
-@each_function
-def test_out_in_place(function, layout, axis):
-    """X may be `out`, in every layout."""
-    X = np.random.default_rng(1).normal(size=(6, 5))
-    place = OUTS[layout](X)
-    place[...] = X
-    assert function(place, 2.0, axis=axis, out=place) is place
-    np.testing.assert_allclose(place, function(X, 2.0, axis=axis), rtol=1e-12)
+        records = _packed_record(X.shape, X.dtype)
+        out = records["value"]
+        for given in (X, out):  # which holds X in place
+            out[...] = np.float32(7.0) if given is X else X
+            assert function(given, radius, axis=axis, out=out) is out
+            np.testing.assert_allclose(out, expected, rtol=1e-6)
+            np.testing.assert_array_equal(records["tag"], 7)
 
 
 @pytest.mark.parametrize(
@@ -87,20 +67,6 @@ def test_out_that_overlaps(function, axis, view):
         out = view(X)
         function(X, radius, axis=axis, out=out)
         np.testing.assert_allclose(out, expected, rtol=1e-12)
-
-
-@each_function
-def test_out_leaves_memory_between_its_entries_alone(function):
-    """Nothing is written beside the entries of a strided array or of a record."""
-    X = np.random.default_rng(3).normal(size=(6, 5))
-    wide = np.full((12, 15), 7.0)
-    records = _fields(X.shape, X.dtype)
-    records["tag"] = 7
-    for axis in (0, 1, None):
-        function(X, 2.0, axis=axis, out=wide[::2, ::3])
-        function(X, 2.0, axis=axis, out=records["value"])
-        assert np.count_nonzero(wide == 7.0) == wide.size - X.size
-        np.testing.assert_array_equal(records["tag"], 7)
 
 
 GOOD = np.arange(12.0).reshape(3, 4) - 5.0

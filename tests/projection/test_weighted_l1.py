@@ -228,9 +228,11 @@ LONG_VECTORS = {
 }
 
 
-@pytest.mark.parametrize("share", [1e-13, 1e-9, 1e-6, 0.1, 0.9, 0.99])
+@pytest.mark.parametrize(
+    ("share", "dtype"),
+    [(1e-13, "float64"), (1e-6, "float32"), (0.1, "float32"), (0.99, "float64")],
+)
 @pytest.mark.parametrize("vector", LONG_VECTORS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_projection_of_long_vectors(dtype, vector, share):
     """The radius is met, and the entries are those of the reference."""
     x, w = LONG_VECTORS[vector](np.random.default_rng(5))
@@ -265,8 +267,7 @@ def _guesses(tau):
 
 @pytest.mark.parametrize("share", [1e-13, 1e-6, 0.5])
 @pytest.mark.parametrize("size", [1, 5000, LONG])
-@pytest.mark.parametrize("equal", [True, False])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("dtype", "equal"), [("float32", True), ("float64", False)])
 def test_result_does_not_depend_on_the_start(dtype, equal, size, share):
     """An estimate of the threshold may be any two numbers."""
     rng = np.random.default_rng(7)
@@ -307,7 +308,7 @@ def test_band_that_is_too_wide_for_its_room_changes_nothing():
 # long vector, parts of many chunks, long vectors that threads share.
 LIMITS = {
     "sum": (512, 3),
-    "tile width": (9, 16),
+    "tile width": (9, 17),
     "tile": (8192, 33),
     "block": (16_384, 3),
     "block of columns": (2, 16_384),
@@ -317,11 +318,11 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize("more", [-1, 0])
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("limit", LIMITS)
 def test_limits_of_sizes(limit, axis, more):
-    """One less and one more than the size from which another way is taken."""
+    """The size from which another way is taken, and one less."""
     size, n_groups = LIMITS[limit]
     if limit in ("tile width", "block of columns"):
         n_groups += more
@@ -331,13 +332,12 @@ def test_limits_of_sizes(limit, axis, more):
     rows, weights = rng.normal(size=(n_groups, size)), rng.random((n_groups, size))
     radius = 0.2 * np.sum(weights * np.abs(rows)) / n_groups
     X, W = (np.ascontiguousarray(A if axis == 1 else A.T) for A in (rows, weights))
-    results = [
+    one, three = (
         projection_weighted_l1_ball(X, radius, W, axis=axis, n_threads=n)
-        for n in (1, 2, 5)
-    ]
-    for other in results[1:]:
-        np.testing.assert_array_equal(other, results[0])
-    P = results[0] if axis == 1 else results[0].T
+        for n in (1, 3)
+    )
+    np.testing.assert_array_equal(one, three)
+    P = one if axis == 1 else one.T
     for j in {0, n_groups // 2, n_groups - 2, n_groups - 1} & set(range(n_groups)):
         expected = _reference.weighted_l1(rows[j], radius, weights[j])
         np.testing.assert_allclose(P[j], expected, rtol=0, atol=1e-12)

@@ -1,7 +1,5 @@
 """Slices, weights and out of the projection onto the weighted l1 ball."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -10,26 +8,16 @@ from skproj.projection import (
     _reference,
     projection_weighted_l1_ball,
 )
-from skproj.projection._engine import PARALLEL_MIN_SIZE
 
 LONG = 70_000  # entries of a vector that a sample is taken of
-LAYOUTS = {
-    "C": np.ascontiguousarray,
-    "Fortran": np.asfortranarray,
-    "strided": lambda A: np.repeat(np.repeat(A, 2, axis=0), 3, axis=-1)[::2, ..., ::3],
-    "backwards": lambda A: A[::-1, ..., ::-1].copy()[::-1, ..., ::-1],
-}
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 6), (1, 5, 6), (5,), (6,), (4, 1, 1), ()])
+@pytest.mark.parametrize("shape", [(4, 5, 6), (1, 5, 6), (6,), (4, 1, 1), ()])
 @pytest.mark.parametrize("axis", [None, 0, 1, -1, (0, 1), (2, 0)])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_projection_of_slices(dtype, layout, axis, shape):
+def test_projection_of_slices(axis, shape):
     """Each slice has its own threshold and its part of the broadcast weights."""
     rng = np.random.default_rng(2)
-    shape = (6,) if shape == (5,) else shape
-    X = LAYOUTS[layout](rng.normal(size=(4, 5, 6)).astype(dtype))
+    X = rng.normal(size=(4, 5, 6))
     weights = rng.uniform(0.0, 2.0, size=shape)
     X.flags.writeable = False
     weights.flags.writeable = False
@@ -44,28 +32,12 @@ def test_projection_of_slices(dtype, layout, axis, shape):
     )
     assert np.shape(tau) == X.sum(axis).shape
     for x, w, p, t in zip(rows, weight_rows, results, np.ravel(tau), strict=True):
-        expected = _reference.weighted_l1(x.astype(np.float64), 0.8, w)
         np.testing.assert_allclose(
-            p, expected, atol=1e-6 if dtype == "float32" else 1e-14
+            p, _reference.weighted_l1(x, 0.8, w), rtol=0, atol=1e-14
         )
         alone, single = projection_weighted_l1_ball(x, 0.8, w, return_threshold=True)
         np.testing.assert_array_equal(p, alone)
         assert t == single
-
-
-@pytest.mark.parametrize("axis", [None, 0, 1, (1, 0)], ids=str)
-def test_result_does_not_depend_on_layouts(axis):
-    """Of the array, of the weights and of the result, each by itself."""
-    rng = np.random.default_rng(8)
-    X, W = rng.normal(size=(7, 90)), rng.uniform(size=(7, 90))
-    expected = projection_weighted_l1_ball(X, 0.8, W, axis=axis)
-    for of_x, of_weights, of_out in product(LAYOUTS.values(), repeat=3):
-        A, out = of_x(X), of_out(np.zeros_like(X))
-        P = projection_weighted_l1_ball(A, 0.8, of_weights(W), axis=axis, out=out)
-        assert P is out
-        np.testing.assert_array_equal(P, expected)
-        projection_weighted_l1_ball(A, 0.8, of_weights(W), axis=axis, out=A)
-        np.testing.assert_array_equal(A, expected)
 
 
 @pytest.mark.parametrize("shape", [(3, 900), (300, 150), (20_000, 3), (LONG, 2)])
@@ -90,22 +62,6 @@ def test_columns_are_projected_like_rows(shape):
         outside = np.sum(W * np.abs(X), axis=0) > radius
         np.testing.assert_allclose(norms[outside], radius, rtol=1e-13)
         np.testing.assert_array_equal(P[:, ~outside], X[:, ~outside])
-
-
-def test_result_does_not_depend_on_threads():
-    """Equal to the last bit."""
-    rng = np.random.default_rng(3)
-    X = rng.normal(size=(40, 2100))
-    w = rng.uniform(size=2100)
-    assert X.size > max(LONG, PARALLEL_MIN_SIZE)
-    for axis in (0, 1, None):
-        for radius in (1e-12, 3.0):
-            results = [
-                projection_weighted_l1_ball(X, radius, w, axis=axis, n_threads=n)
-                for n in (1, 2, 7)
-            ]
-            np.testing.assert_array_equal(results[0], results[1])
-            np.testing.assert_array_equal(results[0], results[2])
 
 
 def test_out_may_hold_the_weights():

@@ -1,4 +1,4 @@
-"""Checks of the results for one large input."""
+"""Checks of the results for one input."""
 
 import functools
 import math
@@ -7,26 +7,30 @@ from dataclasses import dataclass
 import fuzz_hoyer
 import fuzz_oracles as oracles
 import numpy as np
-from fuzz_families import FAMILIES, NORMS, NORMS_OF_EACH
-from fuzz_large_inputs import (
+from fuzz_families import FAMILIES, NORMS, NORMS_OF_EACH, norm_of
+from fuzz_inputs import (
     ALL_LAYOUTS,
     DENSE_LAYOUTS,
-    LARGE_RADII,
     LAYOUTS,
+    RADII,
     make_groups,
-)
-from fuzz_projections import require
-from fuzz_targets import (
-    NORM_TOLERANCE,
-    TOLERANCE,
-    ZERO_MARGIN,
-    Norm,
+    require,
 )
 from scipy import sparse
 
-from skproj.projection import (
-    projection_hoyer,
-)
+from skproj.projection import projection_hoyer
+
+# Largest distance from the oracle, relative to the largest entry. The projections are
+# Lipschitz in the data and in the radius, ties included, so that the rounding of a sum
+# of n entries moves no entry by more than about n * eps, here and in the oracles.
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+
+# Largest relative excess of the norm of the result over the radius.
+NORM_TOLERANCE = {"float32": 1e-6, "float64": 1e-14}
+
+# Groups (or entries) below the threshold by this much have to be exactly zero. Closer
+# to it, the order of a summation decides.
+ZERO_MARGIN = 1e-12
 
 # The norm of a result may be above the radius by NORM_TOLERANCE if it is a sum of at
 # most so many entries, as that of the smaller inputs is. The rounding errors of a sum
@@ -74,11 +78,11 @@ class Solved:
 
 def _radius(family, problem, weighted, exponent):
     """Radius of a problem, from its data divided by a power of two."""
-    norm = family.norm.quick(weighted.T)
-    of_one = np.linalg.norm(weighted[problem.chosen_group], family.norm.orders[-1])
+    norm = norm_of(weighted.T, family.orders)
+    of_one = np.linalg.norm(weighted[problem.chosen_group], family.orders[-1])
     with np.errstate(over="ignore"):
         norm, of_one = np.ldexp((norm, of_one), exponent).tolist()
-    radius = LARGE_RADII[problem.radius_kind](norm, of_one, problem.share)
+    radius = RADII[problem.radius_kind](norm, of_one, problem.share)
     if family.fills:  # what is not finite is refused
         return min(radius, 10.0 * norm, float(np.finfo(problem.dtype).max) / 2.0)
     return radius
@@ -88,9 +92,9 @@ def _norms(family, rows):
     """Norm of each row by itself, or the norm of all, summed in pairs."""
     if family.batched:
         exponents = np.frexp(np.abs(rows).max(axis=1))[1]  # squares may be subnormal
-        norms = np.linalg.norm(scaled(rows, exponents), family.norm.orders[-1], axis=1)
+        norms = np.linalg.norm(scaled(rows, exponents), family.orders[-1], axis=1)
         return np.ldexp(norms, exponents)
-    return np.reshape(family.norm.quick(rows.T), 1)
+    return np.reshape(norm_of(rows.T, family.orders), 1)
 
 
 def scaled(rows, exponents):
@@ -263,6 +267,13 @@ def _check_rows(family, case, solved, rows):
             ((solved.low <= rows) & (rows <= solved.high)).all(),
             "an entry is not finite, has grown or has changed its sign",
         )
+    if family.meets and not family.fills:
+        inside = solved.radii >= solved.norms * (1.0 + ZERO_MARGIN)
+        inside = inside if family.batched else inside.item()
+        require(
+            np.array_equal(rows[inside], solved.groups[inside]),
+            "the inside of the ball has changed",
+        )
     rows = scaled(rows, solved.exponents)
     require(
         not np.logical_and(rows, solved.dead).any(),
@@ -351,7 +362,7 @@ def _norms_by_numpy(groups):
     exponents = np.frexp(tops.max(keepdims=True))[1]
     columns = scaled(groups, exponents).T
     norms = {
-        key: np.ldexp(Norm(orders).quick(columns), exponents)
+        key: np.ldexp(norm_of(columns, orders), exponents)
         for key, (_, orders) in NORMS.items()
     }
     exponents = np.frexp(tops)[1]
@@ -466,7 +477,14 @@ def check_hoyer(name, case, announce):
         )
 
 
+def check_hoyer_groups(name, case, announce):
+    """Check another group of vectors, which is not as large."""
+    announce("a group of vectors")
+    fuzz_hoyer.check(fuzz_hoyer.make_case(case.problem.seed, case.problem.number))
+
+
 CHECKS = dict.fromkeys(FAMILIES, check_projection) | {
     "hoyer": check_hoyer,
     "norms": check_norms,
+    "hoyer_groups": check_hoyer_groups,
 }
