@@ -130,8 +130,7 @@ def test_workers_find_what_one_process_does(blocks, table, mask):
         assert_allclose(other, one, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("mask", [None, some], ids=["all", "some"])
-def test_columns_alone_are_read(blocks, table, mask):
+def test_columns_alone_are_read(blocks, table):
     columns = np.array([0, 4, 29])
     visit(blocks, reader := ColumnReader(columns))
     matrix = reader.matrix
@@ -139,6 +138,7 @@ def test_columns_alone_are_read(blocks, table, mask):
     assert_array_equal(dense, table[0][:, columns])
 
 
+@pytest.mark.slow
 def test_number_of_workers_does_not_change_a_bit(table, client):
     X, y = table
     chunks = da.from_array(X, chunks=(20, N_COLUMNS))
@@ -149,8 +149,9 @@ def test_number_of_workers_does_not_change_a_bit(table, client):
     assert_array_equal(selector.coef_, coef)
 
 
-def test_selectors_agree_with_those_in_memory(blocks, table):
+def test_selectors_agree_with_those_in_memory(client, table, tmp_path):
     X, y = table
+    blocks = open_blocks(write(X, tmp_path, "npy"), block_size=40, client=client)
     selector = ProjectionFeatureSelector(eta=3.0, tol=1e-9)
     coef = selector.fit(X, y).coef_
     assert_allclose(selector.fit(blocks, y).coef_, coef, atol=1e-6)

@@ -92,17 +92,21 @@ def test_curvature_is_that_of_the_loss_at_most(projection, dtype):
     assert 0.0 < part.largest_curvature < 2.0 * largest
 
 
+@pytest.mark.parametrize("l2_reg", [0.0, 0.2])
 @pytest.mark.parametrize("projection", [*EXACT, *BILEVEL])
-def test_solve_in_working_sets_equals_solving_the_whole(projection, monkeypatch):
+def test_solve_in_working_sets_equals_solving_the_whole(
+    projection, l2_reg, monkeypatch
+):
     """A few features give the result for all of them, with its certificate."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 300))
     targets = X[:, :3].argmax(axis=1)
-    problem = BallConstrainedProblem(X, targets, loss="log_loss")
-    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 10)
-    part = problem.solve(1.0, projection, tol=1e-7, max_iter=5000)
-    monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", 1000)
-    whole = problem.solve(1.0, projection, tol=1e-7, max_iter=5000)
+    problem = BallConstrainedProblem(X, targets, loss="log_loss", l2_reg=l2_reg)
+    fits = []
+    for size in (10, 1000):
+        monkeypatch.setattr(ball_constrained, "FIRST_WORKING_SET_SIZE", size)
+        fits.append(problem.solve(1.0, projection, tol=1e-7, max_iter=5000))
+    part, whole = fits
     assert part.converged
     assert_allclose(part.objective, whole.objective, atol=1e-6)
     assert_allclose(part.gap, whole.gap, atol=1e-3)
