@@ -199,8 +199,7 @@ def test_file_that_has_changed_is_opened_again(client, tmp_path):
         assert_array_equal(reader.matrix, np.full((20, 1), value))
 
 
-@pytest.mark.parametrize("column", [1, 2])
-def test_file_that_changes_between_passes(client, tmp_path, column):
+def test_file_that_changes_between_passes(client, tmp_path):
     """The workers look at the columns that they read, and name one."""
     path = tmp_path / "table.npy"
     X = np.random.default_rng(0).standard_normal((40, 3))
@@ -211,8 +210,8 @@ def test_file_that_changes_between_passes(client, tmp_path, column):
     visit(blocks, product)
     visit(here, Product(np.ones((40, 1)), None, 3))
     assert_array_equal(blocks.checksums.of_columns, here.checksums.of_columns)
-    np.lib.format.open_memmap(path, mode="r+")[37, column] += 1.0
-    with pytest.raises(ValueError, match=f"in 1 of 3 columns, the first .* {column}:"):
+    np.lib.format.open_memmap(path, mode="r+")[37, 1] += 1.0
+    with pytest.raises(ValueError, match=r"in 1 of 3 columns, the first .* 1:"):
         visit(blocks, Product(np.ones((40, 1)), None, 3))
 
 

@@ -61,21 +61,11 @@ def test_selector_refuses_balls_without_zeros(projection):
 def test_selector_drops_probes_of_digits(projection):
     """All of few kept columns are pixels, where chance would keep mostly probes."""
     X, y = load_digits(return_X_y=True)
-    X, _, is_probe = add_probes(X[::3], 400, random_state=0)
+    X, _, is_probe = add_probes(X[::3], 200, random_state=0)
     selector = ProjectionFeatureSelector(n_features_to_select=15, projection=projection)
     support = selector.fit(X, y[::3]).get_support()
     assert support.sum() == 15
     assert not (support & is_probe).any()
-
-
-def test_selector_finds_the_informative_features_of_a_regression():
-    """Three features among 200 make the target, and are the selected ones."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((100, 200))
-    y = 1000.0 * (X[:, 3] - X[:, 30] + X[:, 100]) + rng.standard_normal(100)
-    for loss in ("squared_error", "huber"):
-        selector = ProjectionFeatureSelector(loss=loss).fit(X, y)
-        assert set(np.argsort(selector.scores_)[-3:]) == {3, 30, 100}
 
 
 def test_selector_huber_is_robust():

@@ -178,25 +178,6 @@ def test_curvature_bound_is_reached(ties):
     assert_allclose(second_order, curvature_bound(loss, change), rtol=1e-5)
 
 
-@pytest.mark.parametrize("scale", [1e2, 1e4])
-@pytest.mark.parametrize("n_times", N_TIMES)
-@pytest.mark.parametrize("ties", TIES.values())
-def test_large_logits_do_not_overflow(ties, n_times, scale):
-    """The value grows in proportion; samples at risk share the weight of an event."""
-    loss, y, weights = make_loss(ties, n_times)
-    logits = np.random.default_rng(1).standard_normal((len(y), 1))
-    value, residuals = loss.value_and_residuals(scale * logits)
-    limit = 0.0
-    for i in np.flatnonzero(y["event"]):
-        at_risk = y["time"] >= y["time"][i]
-        tied = y["event"] & (y["time"] == y["time"][i])
-        share = weights[tied].mean()
-        limit += share * logits[at_risk].max() - weights[i] * logits[i, 0]
-    assert_allclose(value / scale, limit, atol=10.0 / scale)
-    assert np.isfinite(residuals).all()
-    assert_allclose(residuals.sum(), 0.0, atol=1e-10)
-
-
 @pytest.mark.parametrize("ties", TIES.values())
 def test_value_is_least_where_events_have_all_the_hazard(ties):
     """The deviance of a perfect order is zero, and never negative."""
@@ -207,32 +188,6 @@ def test_value_is_least_where_events_have_all_the_hazard(ties):
     value, residuals = Cox(y, weights, ties).value_and_residuals(logits)
     assert 0.0 <= value < 1e-12
     assert_allclose(residuals, 0.0, atol=1e-12)
-
-
-def test_ties_are_the_same_without_ties():
-    losses = [make_loss(ties)[0] for ties in TIES.values()]
-    logits = np.random.default_rng(1).standard_normal((30, 1))
-    values, residuals = zip(
-        *(loss.value_and_residuals(logits) for loss in losses), strict=True
-    )
-    assert_allclose(values[0], values[1], rtol=1e-14)
-    assert_allclose(residuals[0], residuals[1], atol=1e-15)
-
-
-@pytest.mark.parametrize("n_times", N_TIMES)
-def test_whole_weights_equal_repeated_samples(n_times):
-    """With the ties of Breslow."""
-    _, y, _ = make_loss("breslow", n_times)
-    rng = np.random.default_rng(1)
-    counts = rng.integers(1, 4, len(y))
-    logits = rng.standard_normal((len(y), 1))
-    weighted = Cox(y, counts / counts.sum()).value_and_residuals(logits)
-    total = counts.sum()
-    repeated = Cox(np.repeat(y, counts), np.full(total, 1.0 / total))
-    value, residuals = repeated.value_and_residuals(np.repeat(logits, counts, axis=0))
-    assert_allclose(weighted[0], value, rtol=1e-12)
-    starts = np.cumsum(counts) - counts
-    assert_allclose(weighted[1], np.add.reduceat(residuals, starts), atol=1e-14)
 
 
 @pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_array, np.float32])
