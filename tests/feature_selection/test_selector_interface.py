@@ -2,11 +2,10 @@
 
 import warnings
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy import sparse
 from selector_helpers import CANCER, WINE
 from sklearn.base import BaseEstimator, clone
@@ -16,17 +15,6 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from skproj import ProjectionFeatureSelector
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_selector_fits_a_read_only_memmap(dtype, tmp_path):
-    """Data on disk are read, not written."""
-    X, y = WINE
-    joblib.dump(np.asfortranarray(X, dtype=dtype), tmp_path / "X")
-    mapped = joblib.load(tmp_path / "X", mmap_mode="r")
-    selector = ProjectionFeatureSelector().fit(mapped, y)
-    expected = ProjectionFeatureSelector().fit(X.astype(dtype), y)
-    assert_array_equal(selector.get_support(), expected.get_support())
 
 
 def test_selector_forgets_earlier_fits():

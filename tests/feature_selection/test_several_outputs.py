@@ -96,13 +96,6 @@ def test_search_scores_labels(scoring):
         assert 0.5 < search.best_score_ <= 1.0
 
 
-def test_search_scores_targets_by_their_mean_r2():
-    X, y = make_targets()
-    search = ProjectionFeatureSelectorCV(8, cv=3, random_state=0).fit(X, y)
-    assert search.get_support()[[1, 4, 7]].all()
-    assert 0.3 < search.best_score_ < 1.0
-
-
 def test_score_of_labels_is_their_mean_log_probability():
     """Of each row and model of a path, which lacks what is zero in all of them."""
     X, y = make_labels()
