@@ -14,7 +14,13 @@ from sklearn.utils.parallel import delayed
 
 from skproj._kernels._lasso_halves import count_selections
 from skproj.feature_selection._decoys import DecoyModel
-from skproj.feature_selection._half_selections import draw_halves
+from skproj.feature_selection._half_selections import (
+    columns_of_target,
+    draw_halves,
+    number_classes,
+)
+from skproj.utils._moments import normalized_weights
+from skproj.utils._survival import is_survival
 from skproj.utils._tasks import run_tasks
 
 # Draws of the decoys, a multiple of four: the fewest, and the most, of small tables, as
@@ -95,19 +101,37 @@ def describe_failure(fdr, scores, decoy_scores):
     )
 
 
-def score_with_decoys(X, targets, weights, strata, n_pairs, random_state, tasks):
-    """Return scores of the features and of the decoys, (n_draws, n_features) each.
+def select_with_decoys(
+    fdr, X, y, stratified, sample_weight, n_pairs, random_state, tasks
+):
+    """Return the fitted attributes of a selection with this rate of false discoveries.
 
-    `weights` add up to 1, `strata` are those of `draw_halves`, and `tasks` the number
-    of jobs and what else `run_tasks` needs.
+    `tasks` are the number of jobs and what else `run_tasks` needs.
     """
+    weights = normalized_weights(sample_weight, len(X))
+    strata = number_classes(y) if stratified else np.zeros(len(X), dtype=int)
+    classes = strata if stratified and not is_survival(y) else None
+    targets = columns_of_target(y, classes, weights)
+    if classes is not None and classes.max() == 1:
+        targets = targets[:, :1]  # the other one is a multiple
     n_jobs, progress = tasks
     seeds = random_state.randint(2**31 - 1, size=n_draws(X.shape))
     model = DecoyModel(np.asarray(X, dtype=np.float64))
     common = model, np.asfortranarray(targets), weights, strata, n_pairs
     calls = (delayed(score_draw)(*common, seed) for seed in seeds)
-    scores = list(run_tasks(calls, n_jobs, *progress))
-    return np.split(np.array(scores), 2, axis=1)
+    both = np.array(list(run_tasks(calls, n_jobs, *progress)))
+    features, decoys = np.split(both, 2, axis=1)
+    scores = features.mean(axis=0)
+    rates = q_values(scores, decoys)
+    kept = rates <= fdr
+    n_false = float(rates[kept].max(initial=0.0) * np.count_nonzero(kept))
+    return {
+        "decoy_scores_": decoys,
+        "expected_false_selections_": n_false,
+        "q_values_": rates,
+        "scores_": scores,
+        "threshold_": float(scores[kept].min(initial=np.inf)),
+    }
 
 
 def score_draw(model, targets, weights, strata, n_pairs, seed):

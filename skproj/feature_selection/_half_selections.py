@@ -18,12 +18,15 @@ from skproj.linear_model._design import StandardizedDesign
 from skproj.linear_model._targets import has_columns, looks_like_labels, plain_target
 from skproj.utils._moments import mean_and_deviation, normalized_weights
 from skproj.utils._splits import check_groups
+from skproj.utils._stability import stability_index
 from skproj.utils._survival import is_survival, read_target
 from skproj.utils._tasks import report_tasks, run_tasks
 from skproj.utils._validation import _check_method_params, _check_sample_weight
 
 # Two in each half.
 MIN_SAMPLES = 4
+
+DEFAULT_THRESHOLD = 0.75
 
 # Of data in blocks, so many pairs of halves share the passes and the memory.
 PAIRS_TOGETHER = 8
@@ -133,6 +136,59 @@ def _select_on_halves(candidates, X, y, groups, stratified, fit_params, seed):
             columns[np.argsort(-explained, kind="stable")[:n_selected]] = True
         baseline.append(columns)
     return np.array(supports), np.array(baseline)
+
+
+def count_selections_of_halves(
+    path_supports, baseline_supports, threshold, max_false_selections, stacklevel
+):
+    """Return the fitted attributes that follow from the selections of all halves.
+
+    The supports have the shape (n_halves, n_values, n_features), those of the baseline
+    (n_halves, n_features), or (n_halves, 0) if there is none.
+    """
+    supports = path_supports.any(axis=1)
+    mean_n_features = float(supports.sum(axis=1).mean())
+    threshold, n_false = _choose_threshold(
+        threshold, max_false_selections, mean_n_features, supports.shape, stacklevel + 1
+    )
+    results = {
+        "expected_false_selections_": n_false,
+        "mean_n_features_": mean_n_features,
+        "path_probabilities_": path_supports.mean(axis=0),
+        "supports_": supports,
+        "threshold_": threshold,
+    }
+    for prefix, masks in (("", supports), ("baseline_", baseline_supports)):
+        if masks.size > 0:
+            stability, interval = stability_index(masks)
+            results |= {
+                f"{prefix}selection_probabilities_": masks.mean(axis=0),
+                f"{prefix}stability_": stability,
+                f"{prefix}stability_interval_": interval,
+            }
+    return results
+
+
+def _choose_threshold(threshold, max_false, mean_n_features, shape, stacklevel):
+    """Return the threshold, and the bound on the number of false selections."""
+    n_halves, n_features = shape
+    smallest = mean_n_features**2 / n_features  # the bound for a threshold of 1
+    if max_false is None:
+        threshold = float(threshold or DEFAULT_THRESHOLD)
+    else:
+        wanted = 0.5 * (smallest / max_false + 1.0)
+        if wanted > 1.0:
+            warnings.warn(
+                f"max_false_selections={max_false:g} cannot be reached: threshold 1 "
+                f"bounds the expected number by {smallest:.3g}, because the estimator "
+                f"selects {mean_n_features:.3g} features on average and may select "
+                f"{np.sqrt(max_false * n_features):.3g}.",
+                UserWarning,
+                stacklevel=stacklevel + 1,
+            )
+        # Probabilities are multiples of one over the number of halves.
+        threshold = float(np.ceil(min(wanted, 1.0) * n_halves - 1e-9) / n_halves)
+    return threshold, smallest / (2.0 * threshold - 1.0) if threshold > 0.5 else np.inf
 
 
 def is_stratified(stratify, y):

@@ -378,42 +378,8 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         chosen = self._choose(results, units, etas, asked, l2_regs, X.shape[1])
 
         with subtask(context, "refit", arguments):
-            eta, l2_reg = chosen.eta, chosen.l2_reg
-            problem = problem.with_l2_reg(l2_reg)
-            fits = list(solve_path(problem, chosen.etas, **options))
-            # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
-            fit = problem.solve(eta, **options)
-            constraint = problem.constraint(self.projection, eta)
-            trial = Trial.score(constraint, fit.coef, problem.structure, fit)
-            model = model_attributes(
-                problem, self.projection, trial, trial.scores, X.dtype, fit.n_iter
-            )
-            selected = np.flatnonzero(model["scores_"])
-            substitutes = find_substitutes(
-                X,
-                selected,
-                names=getattr(self, "feature_names_in_", None),
-                sample_weight=sample_weight,
-            )
-            path = collect_path(problem, chosen.etas, fits, X.dtype)
-            counts = path.n_selected[chosen.other_rows]
-            low, high = np.quantile(counts, RANGE, method="nearest")
-            best = chosen.row
-            self._set_fitted(
-                {
-                    **model,
-                    **describe_selection(chosen.supports[:, best], substitutes),
-                    "best_index_": best,
-                    "best_score_": float(chosen.cv_results["mean_test_score"][best]),
-                    "cv_results_": chosen.cv_results,
-                    "etas_": chosen.etas,
-                    "l2_reg_": l2_reg,
-                    "loss_": loss,
-                    "n_features_range_": (int(low), int(high)),
-                    "n_splits_": len(folds),
-                    "path_": path,
-                }
-            )
+            fit, fits = self._refit(problem, chosen, X, sample_weight, options)
+            self.loss_, self.n_splits_ = loss, len(folds)
         if chosen.learns or np.any(self.scores_):
             self._warn(fit, None, WARN_AT_CALLER)
         else:
@@ -426,6 +392,45 @@ class ProjectionFeatureSelectorCV(LinearSelector):
         )
         context.call_on_fit_task_end(**arguments)
         return self
+
+    def _refit(self, problem, chosen, X, sample_weight, options):
+        """Set what is fitted with all samples; return the fit, and those of the path.
+
+        The samples are those of the problem, `chosen` is what `_choose` returns.
+        """
+        problem = problem.with_l2_reg(chosen.l2_reg)
+        fits = list(solve_path(problem, chosen.etas, **options))
+        # From zero, as `ProjectionFeatureSelector` starts: the selections agree.
+        fit = problem.solve(chosen.eta, **options)
+        constraint = problem.constraint(self.projection, chosen.eta)
+        trial = Trial.score(constraint, fit.coef, problem.structure, fit)
+        model = model_attributes(
+            problem, self.projection, trial, trial.scores, X.dtype, fit.n_iter
+        )
+        substitutes = find_substitutes(
+            X,
+            np.flatnonzero(model["scores_"]),
+            names=getattr(self, "feature_names_in_", None),
+            sample_weight=sample_weight,
+        )
+        path = collect_path(problem, chosen.etas, fits, X.dtype)
+        counts = path.n_selected[chosen.other_rows]
+        low, high = np.quantile(counts, RANGE, method="nearest")
+        best = chosen.row
+        self._set_fitted(
+            {
+                **model,
+                **describe_selection(chosen.supports[:, best], substitutes),
+                "best_index_": best,
+                "best_score_": float(chosen.cv_results["mean_test_score"][best]),
+                "cv_results_": chosen.cv_results,
+                "etas_": chosen.etas,
+                "l2_reg_": chosen.l2_reg,
+                "n_features_range_": (int(low), int(high)),
+                "path_": path,
+            }
+        )
+        return fit, fits
 
     def _make_folds(self, X, y, sample_weight, problem, split_params):
         """Return the splits of the samples, those with a score."""

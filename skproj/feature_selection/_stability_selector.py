@@ -30,16 +30,14 @@ from skproj.feature_selection._false_discoveries import (
     PAIRS_PER_DRAW,
     describe_failure,
     n_draws,
-    q_values,
-    score_with_decoys,
+    select_with_decoys,
 )
 from skproj.feature_selection._half_selections import (
     MIN_SAMPLES,
     check_target,
-    columns_of_target,
+    count_selections_of_halves,
     drop_weightless,
     is_stratified,
-    number_classes,
     number_groups,
     select_on_all,
 )
@@ -47,10 +45,7 @@ from skproj.feature_selection._linear_selector import DOCS, WARN_AT_CALLER
 from skproj.feature_selection._projection_selector import ProjectionFeatureSelector
 from skproj.utils._doc_link import DocumentationLink
 from skproj.utils._docs import shared_docs
-from skproj.utils._moments import normalized_weights
-from skproj.utils._stability import stability_index
 from skproj.utils._state import VersionedState, store_parameters
-from skproj.utils._survival import is_survival
 from skproj.utils._validation import (
     HasMethods,
     Interval,
@@ -61,8 +56,6 @@ from skproj.utils._validation import (
     check_is_fitted,
     validate_data,
 )
-
-DEFAULT_THRESHOLD = 0.75
 
 # The default estimator selects so many features that, of those it keeps at this
 # threshold, no more than the wanted number are false.
@@ -358,14 +351,18 @@ class StabilitySelector(
         if self.fdr is not None:
             weight = fit_params.get("sample_weight")
             data = X, y, stratified, weight, n_pairs, random_state
-            self._set_fitted(self._results_with_decoys(*data, tasks))
+            self._set_fitted(select_with_decoys(self.fdr, *data, tasks))
             reason = describe_failure(self.fdr, self.scores_, self.decoy_scores_)
         else:
             seeds = random_state.randint(2**31 - 1, size=n_pairs)
             common = X, y, groups, stratified, fit_params
             pairs = select_on_all(self._candidates(), common, seeds, *tasks)
             parts = [np.concatenate(part) for part in zip(*pairs, strict=True)]
-            self._set_fitted(self._results(*parts))
+            aims = self.threshold, self.max_false_selections, WARN_AT_CALLER
+            results = count_selections_of_halves(*parts, *aims)
+            if self.param_name is None:
+                del results["path_probabilities_"]
+            self._set_fitted(results)
             largest = self.selection_probabilities_.max()
             reason = f"the largest selection probability is {largest:.3g}, "
             reason += f"and the threshold {self.threshold_:.3g}"
@@ -456,86 +453,6 @@ class StabilitySelector(
         if _routing_enabled():
             base.set_fit_request(sample_weight=True, offset=True, strata=True)
         return base
-
-    def _results_with_decoys(
-        self, X, y, stratified, sample_weight, n_pairs, random_state, tasks
-    ):
-        """Return the fitted attributes that follow from the scores of decoys."""
-        weights = normalized_weights(sample_weight, len(X))
-        classes = number_classes(y) if stratified and not is_survival(y) else None
-        targets = columns_of_target(y, classes, weights)
-        if classes is not None and classes.max() == 1:
-            targets = targets[:, :1]  # the other one is a multiple
-        strata = np.zeros(len(X), dtype=int) if not stratified else number_classes(y)
-        features, decoys = score_with_decoys(
-            X, targets, weights, strata, n_pairs, random_state, tasks
-        )
-        scores = features.mean(axis=0)
-        rates = q_values(scores, decoys)
-        kept = rates <= self.fdr
-        n_false = float(rates[kept].max(initial=0.0) * np.count_nonzero(kept))
-        return {
-            "decoy_scores_": decoys,
-            "expected_false_selections_": n_false,
-            "q_values_": rates,
-            "scores_": scores,
-            "threshold_": float(scores[kept].min(initial=np.inf)),
-        }
-
-    def _results(self, path_supports, baseline_supports):
-        """Return the fitted attributes that follow from the selections.
-
-        The supports have the shape (n_halves, n_values, n_features), those of the
-        baseline (n_halves, n_features), or (n_halves, 0) if there is none.
-        """
-        supports = path_supports.any(axis=1)
-        stability, interval = stability_index(supports)
-        mean_n_features = float(supports.sum(axis=1).mean())
-        threshold, n_false = self._choose_threshold(mean_n_features, len(supports))
-        results = {
-            "expected_false_selections_": n_false,
-            "mean_n_features_": mean_n_features,
-            "selection_probabilities_": supports.mean(axis=0),
-            "stability_": stability,
-            "stability_interval_": interval,
-            "supports_": supports,
-            "threshold_": threshold,
-        }
-        if self.param_name is not None:
-            results["path_probabilities_"] = path_supports.mean(axis=0)
-        if baseline_supports.size > 0:
-            stability, interval = stability_index(baseline_supports)
-            results |= {
-                "baseline_selection_probabilities_": baseline_supports.mean(axis=0),
-                "baseline_stability_": stability,
-                "baseline_stability_interval_": interval,
-            }
-        return results
-
-    def _choose_threshold(self, mean_n_features, n_halves):
-        """Return the threshold, and the bound on the number of false selections."""
-        # The bound for a threshold of 1.
-        smallest = mean_n_features**2 / self.n_features_in_
-        if self.max_false_selections is None:
-            threshold = float(self.threshold or DEFAULT_THRESHOLD)
-        else:
-            wanted = 0.5 * (smallest / self.max_false_selections + 1.0)
-            if wanted > 1.0:
-                n_allowed = np.sqrt(self.max_false_selections * self.n_features_in_)
-                warnings.warn(
-                    f"max_false_selections={self.max_false_selections:g} cannot be "
-                    f"reached: threshold 1 bounds the expected number by {smallest:.3g}"
-                    f", because the estimator selects {mean_n_features:.3g} "
-                    f"features on average and may select {n_allowed:.3g}.",
-                    UserWarning,
-                    stacklevel=WARN_AT_CALLER + 2,
-                )
-            # Probabilities are multiples of one over the number of halves.
-            steps = np.ceil(min(wanted, 1.0) * n_halves - 1e-9)
-            threshold = float(steps / n_halves)
-        if threshold <= 0.5:
-            return threshold, np.inf
-        return threshold, smallest / (2.0 * threshold - 1.0)
 
     @property
     def feature_importances_(self):

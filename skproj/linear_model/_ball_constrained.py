@@ -172,7 +172,8 @@ class BallConstrainedProblem:
                 design.columns(structure.forced), weights, has_constant
             )
             loss = loss.with_basis(self.unpenalized.basis)
-        design, ridge_weights = design.rearranged(structure), None
+        design = design.rearranged(structure)
+        ridge_weights = np.ones((design.n_features, 1))
         if structure.weights is not None:
             ridge_weights = structure.weights[:, np.newaxis] ** -2.0
         self.objective = Objective(design, loss, l2_reg, ridge_weights)

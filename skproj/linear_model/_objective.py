@@ -16,24 +16,19 @@ class Objective(NamedTuple):
 
     design: StandardizedDesign
     loss: Loss
-    l2_reg: float = 0.0
-    # Factors of the ridge penalty of shape (n_features, 1): 1 if None.
-    ridge_weights: np.ndarray | None = None
+    l2_reg: float
+    ridge_weights: np.ndarray  # factors of the ridge penalty, (n_features, 1)
 
     def columns(self, features):
         """Keep some features."""
-        weights = self.ridge_weights
         return self._replace(
             design=self.design.columns(features),
-            ridge_weights=None if weights is None else weights[features],
+            ridge_weights=self.ridge_weights[features],
         )
 
     def ridge(self, features=slice(None)):
         """Return the ridge penalty of some features, of shape (n_features, 1)."""
-        weights = self.ridge_weights
-        if weights is None:
-            weights = np.ones((self.design.n_features, 1))
-        return self.l2_reg * weights[features]
+        return self.l2_reg * self.ridge_weights[features]
 
     def part(self, constraint, features=slice(None)):
         """Return the model of some features in memory, which the constraint is about.

@@ -130,8 +130,7 @@ def test_workers_find_what_one_process_does(blocks, table, mask):
         assert_allclose(other, one, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("mask", [None, some], ids=["all", "some"])
-def test_columns_alone_are_read(blocks, table, mask):
+def test_columns_alone_are_read(blocks, table):
     columns = np.array([0, 4, 29])
     visit(blocks, reader := ColumnReader(columns))
     matrix = reader.matrix
@@ -150,9 +149,9 @@ def test_number_of_workers_does_not_change_a_bit(table, client):
     assert_array_equal(selector.coef_, coef)
 
 
-@pytest.mark.parametrize("blocks", ["zarr", "persisted"], indirect=True)
-def test_selectors_agree_with_those_in_memory(blocks, table):
+def test_selectors_agree_with_those_in_memory(client, table, tmp_path):
     X, y = table
+    blocks = open_blocks(write(X, tmp_path, "npy"), block_size=40, client=client)
     selector = ProjectionFeatureSelector(eta=3.0, tol=1e-9)
     coef = selector.fit(X, y).coef_
     assert_allclose(selector.fit(blocks, y).coef_, coef, atol=1e-6)
@@ -200,8 +199,7 @@ def test_file_that_has_changed_is_opened_again(client, tmp_path):
         assert_array_equal(reader.matrix, np.full((20, 1), value))
 
 
-@pytest.mark.parametrize("column", [1, 2])
-def test_file_that_changes_between_passes(client, tmp_path, column):
+def test_file_that_changes_between_passes(client, tmp_path):
     """The workers look at the columns that they read, and name one."""
     path = tmp_path / "table.npy"
     X = np.random.default_rng(0).standard_normal((40, 3))
@@ -212,8 +210,8 @@ def test_file_that_changes_between_passes(client, tmp_path, column):
     visit(blocks, product)
     visit(here, Product(np.ones((40, 1)), None, 3))
     assert_array_equal(blocks.checksums.of_columns, here.checksums.of_columns)
-    np.lib.format.open_memmap(path, mode="r+")[37, column] += 1.0
-    with pytest.raises(ValueError, match=f"in 1 of 3 columns, the first .* {column}:"):
+    np.lib.format.open_memmap(path, mode="r+")[37, 1] += 1.0
+    with pytest.raises(ValueError, match=r"in 1 of 3 columns, the first .* 1:"):
         visit(blocks, Product(np.ones((40, 1)), None, 3))
 
 

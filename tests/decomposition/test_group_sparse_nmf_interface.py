@@ -1,7 +1,5 @@
 """GroupSparseNMF: transform, special cases, callbacks and errors."""
 
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -181,12 +179,6 @@ def test_same_seed_same_result(dense, init):
     if init != "nndsvd":
         other.set_params(random_state=4).fit(dense)
         assert not np.allclose(other.components_, model.components_)
-
-
-def test_pickle_keeps_the_model(dense):
-    model = GroupSparseNMF(6, sparsity_H=0.6).fit(dense)
-    other = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(other.transform(dense), model.transform(dense))
 
 
 def test_grid_search_over_the_sparsity():

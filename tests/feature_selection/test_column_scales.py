@@ -231,10 +231,10 @@ def test_coefficients_beyond_all_numbers_are_named():
 
 
 @pytest.mark.parametrize("exponent", [-1000, -600, 600, 1000])
-@pytest.mark.parametrize("cv", [3, 80], ids=["folds", "single samples"])
+@pytest.mark.parametrize("cv", [3, 30], ids=["folds", "single samples"])
 def test_targets_have_no_units(cv, exponent):
     """R2 of scikit-learn is 1 where squares are zero, and NaN where they overflow."""
-    X, y = make_data()
+    X, y = (values[:30] for values in make_data())
     search = ProjectionFeatureSelectorCV(etas=4, cv=cv, random_state=0)
     expected = search.fit(X, y).cv_results_["mean_test_score"]
     path = search.path_.coefs

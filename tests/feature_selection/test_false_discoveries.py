@@ -100,7 +100,7 @@ def test_q_values_of_an_example():
     assert_allclose(q_values(scores, decoys), [least, np.inf, least, 0.1875, least])
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(3))
 def test_q_values_follow_the_definition(seed):
     """They fall with the score, are equal for ties, and finite for positive scores."""
     rng = np.random.default_rng(seed)
@@ -151,11 +151,11 @@ def test_rate_is_kept_where_features_are_correlated():
 def test_nothing_is_found_in_noise():
     rng = np.random.default_rng(0)
     n_found = 0
-    for seed in range(20):
+    for seed in range(10):
         X, y = rng.standard_normal((80, 40)), rng.standard_normal(80)
         selector = StabilitySelector(fdr=0.1, random_state=seed).fit(X, y)
         n_found += selector.get_support().any()
-    assert n_found <= 2
+    assert n_found <= 1
 
 
 def test_attributes_agree():
@@ -181,21 +181,19 @@ def test_attributes_agree():
 
 def test_targets_of_all_kinds():
     """Classes, several targets and survival times are selected for as well."""
-    X, y, truth = make_blocks(0, n_samples=400)
-    targets = {
-        "classes": np.where(y > 0.0, "high", "low"),
-        "three classes": np.digitize(y, [-2.0, 2.0]),
-        "columns": np.column_stack([y, -2.0 * y]),
-    }
+    X, y, truth = make_blocks(0, n_samples=300, n_features=40, n_informative=8)
+    data = make_survival(200, 30, n_informative=8, censoring=0.2, random_state=0)
+    cases = (
+        (X, np.where(y > 0.0, "high", "low"), truth),
+        (X, np.digitize(y, [-2.0, 2.0]), truth),
+        (X, np.column_stack([y, -2.0 * y]), truth),
+        (data.data, data.target, data.support),
+    )
     selector = StabilitySelector(fdr=0.1, random_state=0)
-    for target in targets.values():
-        support = selector.fit(X, target).get_support()
-        assert support[truth].mean() > 0.7
-        assert support[~truth].mean() < 0.2
-    data = make_survival(300, 40, n_informative=10, censoring=0.2, random_state=0)
-    support = selector.fit(data.data, data.target).get_support()
-    assert support[data.support].mean() > 0.6
-    assert support[~data.support].mean() < 0.2
+    for table, target, informative in cases:
+        support = selector.fit(table, target).get_support()
+        assert support[informative].mean() > 0.7
+        assert support[~informative].mean() < 0.2
 
 
 def test_ties_and_constant_columns():
@@ -231,21 +229,18 @@ def test_weights_count_samples():
 
 def test_same_seed_gives_the_same_result():
     """Also in several processes, and for frames; another seed nearly the same."""
-    X, y, _ = make_blocks(0, n_samples=200)
+    X, y, _ = make_blocks(0, n_features=40)
     selector = StabilitySelector(fdr=0.2, random_state=0)
-    first = selector.fit(X, y)
-    rates, support = first.q_values_, first.get_support()
-    assert_array_equal(clone(selector).fit(X, y).q_values_, rates)
-    parallel = clone(selector).set_params(n_jobs=2)
-    assert_array_equal(parallel.fit(X, y).q_values_, rates)
-    frame = pd.DataFrame(X, columns=[f"gene {i}" for i in range(60)])
-    named = clone(selector).fit(frame, y)
-    assert_array_equal(named.q_values_, rates)
-    assert named.get_feature_names_out()[0] == "gene 0"
+    rates = selector.fit(X, y).q_values_
+    frame = pd.DataFrame(X, columns=[f"gene {i}" for i in range(40)])
+    parallel = clone(selector).set_params(n_jobs=2).fit(frame, y)
+    assert_array_equal(parallel.q_values_, rates)
+    assert parallel.get_feature_names_out()[0] == "gene 0"
     other = clone(selector).set_params(random_state=1).fit(X, y)
     assert not np.array_equal(other.q_values_, rates)
-    both = support | other.get_support()
-    assert (support & other.get_support()).sum() >= 0.8 * both.sum()
+    either = selector.get_support() | other.get_support()
+    both = selector.get_support() & other.get_support()
+    assert both.sum() >= 0.8 * either.sum()
 
 
 def test_an_empty_selection_is_explained():

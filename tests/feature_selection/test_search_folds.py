@@ -170,7 +170,7 @@ def test_cv_sparser_rule_stays_with_the_penalty():
     """One standard error is spent on the radius only."""
     data = load_breast_cancer(return_X_y=True)
     options = {"l2_reg": [0.0, 0.1], "random_state": 0}
-    etas = np.geomspace(1.0, 30.0, 20)
+    etas = np.geomspace(1.0, 30.0, 12)
     best = ProjectionFeatureSelectorCV(etas, keep_gain=1.0, **options).fit(*data)
     for keep_gain in ("one-standard-error", 0.95):
         sparser = ProjectionFeatureSelectorCV(etas, keep_gain=keep_gain, **options)

@@ -193,7 +193,7 @@ def test_names_of_features_are_known():
     X, y = make_block_data()
     names = [f"gene{j}" for j in range(N_FEATURES)]
     blocks = RowBlocks(lambda: iter([X[:70], X[70:]]), X.shape, feature_names=names)
-    selector = ProjectionFeatureSelector(never_keep=["gene0"]).fit(blocks, y)
+    selector = ProjectionFeatureSelector(eta=0.5, never_keep=["gene0"]).fit(blocks, y)
     assert_array_equal(selector.feature_names_in_, names)
     assert "gene11" in selector.get_feature_names_out()
     assert "gene0" not in selector.get_feature_names_out()

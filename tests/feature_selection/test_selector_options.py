@@ -2,7 +2,6 @@
 
 import re
 
-import cvxpy as cp
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,23 +102,6 @@ def test_searches_keep_coefficients_nonnegative(projection):
 
 # ---------------------------------------------------------------------------
 # Counts, and offsets
-
-
-def test_poisson_loss_is_that_of_a_convex_solver():
-    X, y, offset, _ = make_options_data("poisson")
-    w, b = cp.Variable(N_FEATURES), cp.Variable()
-    logits = X @ w + b + offset
-    losses = cp.exp(logits) - cp.multiply(y, logits)
-    problem = cp.Problem(cp.Minimize(cp.sum(losses)), [cp.norm1(w) <= 0.6])
-    problem.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9)
-    selector = ProjectionFeatureSelector(
-        eta=0.6, loss="poisson", standardize=False, tol=1e-10
-    ).fit(X, y, offset=offset)
-    assert_allclose(selector.coef_[0], w.value, atol=1e-5)
-    assert_allclose(selector.intercept_, b.value, atol=1e-5)
-    deviance = mean_poisson_deviance(y, np.exp(logits.value))
-    by_hand = selector.intercept_ + X @ selector.coef_[0] + offset
-    assert_allclose(mean_poisson_deviance(y, np.exp(by_hand)), deviance, atol=1e-8)
 
 
 def test_offsets_of_counts_are_exposures():

@@ -72,25 +72,8 @@ def test_forced_features_and_groups(loss):
     assert_allclose(tiny.coef_[0, [3, 4]], best, atol=1e-5)
 
 
-def test_selector_gives_the_stationary_point_of_the_definition():
-    """The gradient at the solution is largest, and equal, where features are kept."""
-    selector = ProjectionFeatureSelector(eta=1.0, tol=1e-9).fit(X, Y)
-    loss = Cox(Y, np.full(len(Y), 1.0 / len(Y)))
-    _, residuals = loss.value_and_residuals(X @ selector.coef_.T)
-    gradient = (X / X.std(axis=0)).T @ residuals[:, 0]
-    kept = selector.get_support()
-    slopes = -np.sign(selector.coef_[0, kept]) * gradient[kept]
-    assert_allclose(slopes, np.abs(gradient).max(), rtol=1e-4)
-    assert_allclose(np.abs(selector.coef_[0] * X.std(axis=0)).sum(), 1.0)
-
-
 def as_frame(y):
     return pd.DataFrame({"time": y["time"], "event": y["event"]})
-
-
-def as_other_names(y):
-    dtype = [("dead", bool), ("days", np.float32)]
-    return np.array(list(zip(y["event"], y["time"], strict=True)), dtype=dtype)
 
 
 def as_records(y):
@@ -101,12 +84,8 @@ def as_pairs(y):
     return y.tolist()
 
 
-def as_codes_of_r(y):
-    codes = pd.array(y["event"] + 1, dtype="Int64")
-    return pd.DataFrame({"status": codes, "time": y["time"]})
-
-
-FORMS = [as_frame, as_other_names, as_records, as_pairs, as_codes_of_r]
+# Others are those of `read_target`.
+FORMS = [as_frame, as_pairs]
 FIRST_TWO = SelectFromModel(CoxRidge(), max_features=2, threshold=-np.inf)
 SELECTORS = {
     "radius": (ProjectionFeatureSelector(), "coef_"),
@@ -223,22 +202,6 @@ def test_named_scorers_are_refused():
     """None of them takes an array of two fields."""
     with pytest.raises(ValueError, match="scoring must be None or a function for surv"):
         ProjectionFeatureSelectorCV(3, scoring="r2").fit(X, Y)
-
-
-def test_sample_weight_equals_repetition():
-    """Weights of zero leave samples out, also the only event of a tie."""
-    weight = np.random.default_rng(0).integers(0, 3, len(X))
-    options = {"eta": 1.0, "tol": 1e-8}
-    weighted = ProjectionFeatureSelector(**options).fit(X, Y, sample_weight=weight)
-    rows = np.repeat(np.arange(len(X)), weight)
-    repeated = ProjectionFeatureSelector(**options).fit(X[rows], Y[rows])
-    assert_allclose(weighted.coef_, repeated.coef_, atol=1e-4)
-
-
-def test_path_of_survival_times():
-    path = eta_path(X, Y, n_etas=5)
-    assert_array_equal(path.n_selected[:2], [0, 1])
-    assert_array_equal(path.coefs[2, 0].nonzero()[0][:2], [0, 1])
 
 
 def test_gain_of_partial_likelihood_is_that_of_the_definition():

@@ -96,7 +96,8 @@ def test_selector_gets_sparse_weights():
 def test_selector_takes_a_fitted_estimator():
     """prefit=True uses it as it is, and needs no y."""
     X, y = WINE
-    model = LogisticRegression(max_iter=5000).fit(X, y)
+    X = StandardScaler().fit_transform(X)
+    model = LogisticRegression().fit(X, y)
     selector = ProjectionFeatureSelector(model, prefit=True, eta=1.0).fit(X)
     assert selector.estimator_ is model
     assert_array_equal(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
-from scipy.special import expit
 from sklearn.linear_model import MultiTaskLasso
 from sklearn.metrics import f1_score
 from sklearn.utils import get_tags
@@ -17,7 +16,6 @@ from skproj.feature_selection import (
 )
 from skproj.linear_model._ball_constrained import Models
 from skproj.linear_model._fold_scores import MultiLabelModel, score_labels
-from skproj.linear_model._losses import make_loss
 
 EXACT = {"projection": "l12", "standardize": False, "tol": 1e-13, "max_iter": 20_000}
 
@@ -54,26 +52,6 @@ def test_model_is_the_multi_task_lasso(alpha, fit_intercept):
     assert_array_equal(selector.get_support(), np.any(lasso.coef_ != 0.0, axis=0))
 
 
-def test_labels_minimise_the_sum_of_logistic_losses():
-    """Proximal gradient steps for the penalty, from the definition, end there too."""
-    X, y = make_labels()
-    penalty = 0.06
-    step = 4.0 * len(X) / np.linalg.norm(X, 2) ** 2
-    W, b = np.zeros((12, 3)), np.zeros(3)
-    for _ in range(5000):
-        errors = (expit(X @ W + b) - y) / len(X)
-        b = b - 0.5 * errors.sum(axis=0)
-        W = W - step * 0.5 * X.T @ errors
-        norms = np.linalg.norm(W, axis=1, keepdims=True)
-        W = W * np.maximum(1.0 - 0.5 * step * penalty / np.maximum(norms, 1e-30), 0.0)
-    norms = np.linalg.norm(W, axis=1)
-    assert 0 < np.count_nonzero(norms) < 12
-    selector = ProjectionFeatureSelector(eta=norms.sum(), **EXACT).fit(X, y)
-    assert_allclose(selector.coef_, W.T, atol=1e-6)
-    assert_allclose(selector.intercept_, b, atol=1e-6)
-    assert_array_equal(selector.classes_, [0, 1, 2])
-
-
 def test_labels_without_constraint_are_separate_models():
     """Without a ball nothing joins the labels: each is a logistic regression."""
     X, y = make_labels()
@@ -89,24 +67,6 @@ def test_labels_without_constraint_are_separate_models():
         best = minimize(loss, np.zeros(5), method="BFGS", options={"gtol": 1e-9}).x
         assert_allclose(fit.coef_[label], best[:4], atol=1e-4)
         assert_allclose(fit.intercept_[label], best[4], atol=1e-4)
-
-
-def test_loss_of_labels_has_its_gradient():
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 2, (20, 3)).astype(float)
-    weights = rng.random(20)
-    loss = make_loss("log_loss", y, weights / weights.sum())
-    logits = rng.standard_normal((20, 3))
-    _, residuals = loss.value_and_residuals(logits)
-    h = 1e-6
-    for place in ((0, 0), (7, 2), (19, 1)):
-        up, down = logits.copy(), logits.copy()
-        up[place] += h
-        down[place] -= h
-        slope = (
-            loss.value_and_residuals(up)[0] - loss.value_and_residuals(down)[0]
-        ) / (2.0 * h)
-        assert_allclose(residuals[place], slope, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [int, bool, float])
@@ -134,13 +94,6 @@ def test_search_scores_labels(scoring):
         assert -np.log(2.0) < search.best_score_ < 0.0
     else:
         assert 0.5 < search.best_score_ <= 1.0
-
-
-def test_search_scores_targets_by_their_mean_r2():
-    X, y = make_targets()
-    search = ProjectionFeatureSelectorCV(8, cv=3, random_state=0).fit(X, y)
-    assert search.get_support()[[1, 4, 7]].all()
-    assert 0.3 < search.best_score_ < 1.0
 
 
 def test_score_of_labels_is_their_mean_log_probability():

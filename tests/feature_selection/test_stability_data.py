@@ -263,13 +263,9 @@ def test_univariate_scores_take_all_kinds_of_numbers(dtype):
     expected = univariate_scores(X.astype(float), y, y, None)
     assert_allclose(univariate_scores(X, y, y, None), expected)
     assert_allclose(univariate_scores(sparse.csr_array(X), y, y, None), expected)
-
-
-def test_univariate_scores_take_nullable_integers():
-    frame = pd.DataFrame(np.round(WINE[0]).astype(int)).astype("Int64")
+    frame = pd.DataFrame(X.astype(int)).astype("Int64")
     frame.iloc[::5, 0] = pd.NA
     filled = frame.astype(float).fillna(frame.astype(float).mean())
-    y = WINE[1]
     expected = univariate_scores(filled, y, y, None)
     assert_allclose(univariate_scores(frame, y, y, None), expected)
 

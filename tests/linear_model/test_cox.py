@@ -1,6 +1,5 @@
 """The partial likelihood of the Cox model, and models in a ball with it."""
 
-import cvxpy as cp
 import numpy as np
 import pytest
 from cox_helpers import deviance_by_definition, make_times
@@ -57,30 +56,6 @@ def test_residuals_are_the_derivative(ties, n_times):
         far, _ = loss.value_and_residuals(logits + direction)
         missed = far - value - np.vdot(residuals, direction)
         assert -1e-12 <= missed <= curvature_bound(loss, direction)
-
-
-@pytest.mark.parametrize("n_times", N_TIMES)
-@pytest.mark.parametrize("ties", TIES.values())
-def test_hessian_of_unpenalized_columns(ties, n_times):
-    """It agrees with differences of the gradient, also for logits far apart."""
-    loss, y, _ = make_loss(ties, n_times)
-    rng = np.random.default_rng(1)
-    loss = loss.with_basis(rng.standard_normal((len(y), 3)))
-
-    def gradient(intercept):
-        _, residuals = loss.value_and_residuals(loss.basis @ intercept)
-        return loss.basis.T @ residuals[:, 0], residuals
-
-    for scale in (0.5, 30.0):
-        start = scale * rng.standard_normal((3, 1))
-        _, residuals = gradient(start)
-        hessian = loss.second_derivative(loss.basis, loss.basis @ start, residuals)
-        steps = 1e-6 * np.eye(3)[:, :, np.newaxis]
-        differences = [
-            (gradient(start + step)[0] - gradient(start - step)[0]) / 2e-6
-            for step in steps
-        ]
-        assert_allclose(hessian, differences, atol=1e-8)
 
 
 STRATA = {
@@ -203,25 +178,6 @@ def test_curvature_bound_is_reached(ties):
     assert_allclose(second_order, curvature_bound(loss, change), rtol=1e-5)
 
 
-@pytest.mark.parametrize("scale", [1e2, 1e4])
-@pytest.mark.parametrize("n_times", N_TIMES)
-@pytest.mark.parametrize("ties", TIES.values())
-def test_large_logits_do_not_overflow(ties, n_times, scale):
-    """The value grows in proportion; samples at risk share the weight of an event."""
-    loss, y, weights = make_loss(ties, n_times)
-    logits = np.random.default_rng(1).standard_normal((len(y), 1))
-    value, residuals = loss.value_and_residuals(scale * logits)
-    limit = 0.0
-    for i in np.flatnonzero(y["event"]):
-        at_risk = y["time"] >= y["time"][i]
-        tied = y["event"] & (y["time"] == y["time"][i])
-        share = weights[tied].mean()
-        limit += share * logits[at_risk].max() - weights[i] * logits[i, 0]
-    assert_allclose(value / scale, limit, atol=10.0 / scale)
-    assert np.isfinite(residuals).all()
-    assert_allclose(residuals.sum(), 0.0, atol=1e-10)
-
-
 @pytest.mark.parametrize("ties", TIES.values())
 def test_value_is_least_where_events_have_all_the_hazard(ties):
     """The deviance of a perfect order is zero, and never negative."""
@@ -232,72 +188,6 @@ def test_value_is_least_where_events_have_all_the_hazard(ties):
     value, residuals = Cox(y, weights, ties).value_and_residuals(logits)
     assert 0.0 <= value < 1e-12
     assert_allclose(residuals, 0.0, atol=1e-12)
-
-
-def test_ties_are_the_same_without_ties():
-    losses = [make_loss(ties)[0] for ties in TIES.values()]
-    logits = np.random.default_rng(1).standard_normal((30, 1))
-    values, residuals = zip(
-        *(loss.value_and_residuals(logits) for loss in losses), strict=True
-    )
-    assert_allclose(values[0], values[1], rtol=1e-14)
-    assert_allclose(residuals[0], residuals[1], atol=1e-15)
-
-
-@pytest.mark.parametrize("n_times", N_TIMES)
-def test_whole_weights_equal_repeated_samples(n_times):
-    """With the ties of Breslow."""
-    _, y, _ = make_loss("breslow", n_times)
-    rng = np.random.default_rng(1)
-    counts = rng.integers(1, 4, len(y))
-    logits = rng.standard_normal((len(y), 1))
-    weighted = Cox(y, counts / counts.sum()).value_and_residuals(logits)
-    total = counts.sum()
-    repeated = Cox(np.repeat(y, counts), np.full(total, 1.0 / total))
-    value, residuals = repeated.value_and_residuals(np.repeat(logits, counts, axis=0))
-    assert_allclose(weighted[0], value, rtol=1e-12)
-    starts = np.cumsum(counts) - counts
-    assert_allclose(weighted[1], np.add.reduceat(residuals, starts), atol=1e-14)
-
-
-def optimum(X, y, weights, eta, ties):
-    """Solve with cvxpy."""
-    coef = cp.Variable(X.shape[1])
-    logits = X @ coef
-    value, least = 0.0, 0.0
-    for t in np.unique(y["time"][y["event"]]):
-        tied = y["event"] & (y["time"] == t)
-        at_risk, n_tied = y["time"] >= t, tied.sum()
-        for place in range(n_tied):
-            share = place / n_tied if ties == "efron" else 0.0
-            masses = np.log(weights * (1.0 - share * tied))[at_risk]
-            mean = weights[tied].mean()
-            value += mean * cp.log_sum_exp(masses + X[at_risk] @ coef)
-            least += mean * np.log(weights[tied].sum() * (1.0 - share))
-        value -= weights[tied] @ logits[tied]
-    problem = cp.Problem(
-        cp.Minimize((value - least) / weights.sum()), [cp.norm1(coef) <= eta]
-    )
-    return problem.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9), coef
-
-
-@pytest.mark.parametrize("eta", [0.3, 1.5])
-@pytest.mark.parametrize("loss", TIES)
-def test_solve_agrees_with_cvxpy(loss, eta):
-    """Objective, coefficients and certificate, with weights and standardised data."""
-    X, y = make_times(n_times=10)
-    weights = np.random.default_rng(1).uniform(0.2, 3.0, len(X))
-    problem = BallConstrainedProblem(X, y, loss=loss, sample_weight=weights)
-    fit = problem.solve(eta, "l1", tol=1e-9, max_iter=10000)
-    assert fit.converged
-    mean = np.average(X, axis=0, weights=weights)
-    scale = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights))
-    expected, coef = optimum((X - mean) / scale, y, weights, eta, TIES[loss])
-    assert_allclose(fit.objective, expected, atol=2e-7)
-    assert_allclose(fit.coef[:, 0], coef.value, atol=2e-4)
-    for max_iter in (1, 2, 5):
-        early = problem.solve(eta, "l1", max_iter=max_iter)
-        assert early.objective - expected <= early.gap + 1e-7
 
 
 @pytest.mark.parametrize("layout", [sparse.csr_array, sparse.csc_array, np.float32])

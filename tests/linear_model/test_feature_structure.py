@@ -1,17 +1,13 @@
 """Weights, groups, and features outside of the ball, in the linear models."""
 
-import cvxpy as cp
 import numpy as np
 import pytest
 from linear_helpers import (
     HUBER_EPSILON,
     LOSSES,
     make_data,
-    standardized,
 )
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
-from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression
 
 from skproj.linear_model._ball_constrained import BallConstrainedProblem
 from skproj.linear_model._constraint import CoefficientBall
@@ -92,43 +88,6 @@ def test_projection_of_unequal_groups_is_that_of_padded_ones(name):
         )
 
 
-@pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize("kind", LOSSES)
-def test_weights_divide_the_columns(kind, standardize):
-    """The model is the plain one of columns divided by their weights."""
-    X, targets, loss = make_data(kind)
-    weights = np.linspace(0.3, 3.0, X.shape[1])
-    scaled = (standardized(X, np.ones(len(X))) if standardize else X) / weights
-    kwargs = {"loss": loss, "huber_epsilon": HUBER_EPSILON}
-    if standardize and loss != "log_loss":
-        targets = targets / targets.std(axis=0)
-    plain = BallConstrainedProblem(scaled, targets, standardize=False, **kwargs)
-    weighted = make_problem(kind, standardize=standardize, feature_weights=weights)
-    eta = 0.5 * plain.natural_radius("l12")
-    expected, found = (p.solve(eta, "l12", tol=1e-7) for p in (plain, weighted))
-    assert_allclose(found.objective, expected.objective, rtol=1e-6)
-    assert_array_equal(found.coef.any(axis=1), expected.coef.any(axis=1))
-
-
-def test_weights_are_those_of_the_adaptive_lasso():
-    """At the same penalty of the norm, scikit-learn's lasso finds the same model."""
-    X, y, _ = make_data("squared_error")
-    Z, y = standardized(X, np.ones(len(X))), y[:, :1] / y[:, 0].std()
-    weights = 1.0 / np.abs(LinearRegression().fit(Z, y).coef_[0])
-    problem = BallConstrainedProblem(
-        X,
-        y,
-        loss="squared_error",
-        structure=make_structure(12, feature_weights=weights),
-    )
-    fit = problem.solve(1.5, "l1", tol=1e-9, max_iter=10000)
-    penalty = problem.slope(fit, "l1")
-    lasso = Lasso(alpha=penalty, tol=1e-12, max_iter=100000).fit(Z / weights, y)
-    assert_allclose(fit.coef[:, 0], lasso.coef_, atol=1e-5)
-    coef, _ = problem.original_units(fit)
-    assert_allclose(coef[:, 0] * X.std(axis=0) * weights, lasso.coef_, atol=1e-5)
-
-
 def loss_with_basis(kind, epsilon=HUBER_EPSILON):
     """Return a loss with an intercept of three columns, orthonormal for its weights."""
     _, targets, name = make_data(kind)
@@ -180,38 +139,6 @@ def test_free_coefficients_are_found_from_afar(kind, offset):
     assert_allclose(value, at_end)
 
 
-def test_forced_columns_are_partialled_out():
-    """For the squared error the others see the residuals (Frisch, Waugh, Lovell)."""
-    X, y, _ = make_data("squared_error")
-    forced = [1, 3]
-    others = np.setdiff1d(np.arange(12), forced)
-    problem = make_problem("squared_error", standardize=False, always_keep=forced)
-    least_squares = LinearRegression().fit(X[:, forced], X[:, others])
-    residuals = X[:, others] - least_squares.predict(X[:, forced])
-    targets = y - LinearRegression().fit(X[:, forced], y).predict(X[:, forced])
-    plain = BallConstrainedProblem(
-        residuals, targets, loss="squared_error", standardize=False
-    )
-    found = problem.solve(2.0, "l12", tol=1e-9)
-    expected = plain.solve(2.0, "l12", tol=1e-9)
-    assert_allclose(found.objective, expected.objective)
-    assert_allclose(found.coef, expected.coef, atol=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["binary", "multinomial"])
-def test_forced_columns_alone_are_a_logistic_regression(kind):
-    """In a ball of almost no radius, only they and the intercept are left."""
-    X, y, _ = make_data(kind)
-    problem = make_problem(kind, always_keep=[0, 5, 6])
-    coef, intercept = problem.original_units(problem.solve(1e-12, "l12"))
-    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000, solver="newton-cg")
-    model.fit(X[:, [0, 5, 6]], y)
-    found = coef[[0, 5, 6]].T
-    assert_allclose(found - found.mean(0) * (kind != "binary"), model.coef_, atol=1e-5)
-    intercept = intercept - intercept.mean() * (kind != "binary")
-    assert_allclose(intercept, model.intercept_, atol=1e-5)
-
-
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("kind", LOSSES)
 def test_collinear_forced_columns_share_their_weight(kind, dtype):
@@ -231,82 +158,10 @@ def test_collinear_forced_columns_share_their_weight(kind, dtype):
     assert_allclose(coef[4] + coef[5], wanted[4], rtol=1e-2, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", LOSSES)
-@pytest.mark.parametrize("groups", [EQUAL, UNEQUAL], ids=["equal", "unequal"])
-def test_groups_meet_the_conditions_of_the_group_lasso(kind, groups):
-    """Gradients of active groups are parallel to them and of the norm of the rest."""
-    problem = make_problem(kind, feature_groups=groups)
-    fit = problem.solve(0.5 * problem.natural_radius("l12"), "l12", tol=1e-10)
-    assert fit.converged
-    gradient, _ = gradient_at_fit(problem, fit)
-    penalty = problem.slope(fit, "l12")
-    sizes = problem.structure.sizes
-    n_groups = RowGroups(sizes).count(len(fit.coef))
-    ends = np.cumsum(np.repeat(sizes, n_groups) if np.ndim(sizes) == 0 else sizes)
-    active = 0
-    for W, G in zip(np.split(fit.coef, ends), np.split(gradient, ends), strict=True):
-        if not W.any():
-            assert np.linalg.norm(G) <= penalty * (1.0 + 1e-9)
-            continue
-        active += 1
-        assert_allclose(-G, penalty * W / np.linalg.norm(W), atol=2e-3 * penalty)
-    assert 0 < active < n_groups
-
-
 def gradient_at_fit(problem, fit):
     products = problem.design.dot(fit.coef)
     _, value, residuals = problem.loss.best_intercept(products, fit.intercept)
     return problem.design.transposed_dot(residuals), value
-
-
-@pytest.mark.parametrize("projection", ["l12", "l1inf"])
-@pytest.mark.parametrize(
-    "groups", [EQUAL, UNEQUAL, OVERLAPPING], ids=["equal", "unequal", "overlapping"]
-)
-def test_groups_agree_with_a_convex_solver(groups, projection):
-    """The objective is that of the latent group lasso; the gap is honest."""
-    X, y, _ = make_data("squared_error")
-    Z, y = standardized(X, np.ones(len(X))), y / y.std(axis=0)
-    lists = (
-        [np.flatnonzero(EQUAL == i) for i in range(4)] if groups is EQUAL else groups
-    )
-    used = {feature for group in lists for feature in group}
-    lists = [*lists, *([feature] for feature in range(12) if feature not in used)]
-    blocks = [cp.Variable((len(group), 2)) for group in lists]
-    b = cp.Variable((1, 2))
-    order = 2 if projection == "l12" else "inf"
-    norm = sum(
-        np.sqrt(len(group)) * cp.norm(cp.vec(W, order="C"), order)
-        for group, W in zip(lists, blocks, strict=True)
-    )
-    logits = sum(Z[:, group] @ W for group, W in zip(lists, blocks, strict=True))
-    errors = logits + np.ones((len(X), 1)) @ b - y
-    objective = cp.Minimize(0.5 * cp.sum_squares(errors) / len(X))
-    reference = cp.Problem(objective, [norm <= 0.8])
-    expected = reference.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9)
-    problem = make_problem("squared_error", feature_groups=groups)
-    fit = problem.solve(0.8, projection, tol=1e-8, max_iter=10000)
-    assert_allclose(fit.objective, expected, rtol=1e-6)
-    assert fit.objective - fit.gap <= expected + 1e-8
-    coef, intercept = problem.original_units(fit)
-    errors = (X @ coef + intercept) / problem.target_scale - y
-    assert_allclose(0.5 * np.sum(errors**2) / len(X), fit.objective)
-
-
-@pytest.mark.parametrize("name", GROUPED)
-@pytest.mark.parametrize("format", ["csr", "csc", "float32"])
-def test_groups_of_sparse_and_float32_data(name, format):
-    """Layout and dtype of the data make no difference."""
-    X, _, _ = make_data("multinomial")
-    X[np.abs(X) < 2.0] = 0.0
-    structure = {"feature_groups": UNEQUAL, "always_keep": [11], "never_keep": [4]}
-    expected = make_problem("multinomial", X, **structure).solve(1.0, name)
-    other = X.astype(np.float32)
-    if format != "float32":
-        other = sparse.csr_array(X).asformat(format)
-    found = make_problem("multinomial", other, **structure).solve(1.0, name)
-    assert_allclose(found.objective, expected.objective, rtol=1e-4)
-    assert_allclose(found.coef, expected.coef, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", GROUPED)

@@ -13,7 +13,7 @@ from path_helpers import (
     solve_by_cvxpy,
 )
 from scipy.optimize import nnls
-from sklearn.linear_model import ElasticNet, PoissonRegressor
+from sklearn.linear_model import ElasticNet
 
 from skproj.linear_model._feature_structure import make_structure
 
@@ -42,54 +42,6 @@ def draw_options(loss, n_samples=40, seed=0):
     return options
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_counts_without_constraint_are_poisson_regression(weighted):
-    """In the units of the data."""
-    arguments = draw("poisson", 80, 5, weighted)
-    arguments["X"] = arguments["X"] * 10.0 ** np.arange(-2.0, 3.0) + 1.0
-    problem, _ = make_problems(arguments)
-    fit = problem.solve(np.inf, tol=1e-9, max_iter=20000)
-    assert fit.converged
-    coef, intercept = problem.original_units(fit)
-    scale = 10.0 ** np.arange(-2.0, 3.0)
-    model = PoissonRegressor(alpha=0.0, solver="newton-cholesky", tol=1e-12)
-    model.fit(arguments["X"] / scale, arguments["y"], arguments["sample_weight"])
-    assert_allclose(coef[:, 0] * scale, model.coef_, atol=1e-5)
-    assert_allclose(intercept, model.intercept_, atol=1e-4)
-
-
-def test_counts_with_exposure_are_weighted_rates():
-    """The logarithm of the exposure is the offset, or the exposure is the weight."""
-    arguments = draw("poisson", standardize=False, weighted=False)
-    exposure = np.random.default_rng(1).uniform(0.5, 4.0, len(arguments["y"]))
-    counts, _ = make_problems(arguments | {"offset": np.log(exposure)})
-    rates = {"y": arguments["y"] / exposure, "sample_weight": exposure}
-    rates, _ = make_problems(arguments | rates)
-    for eta in (0.2, 1.0, np.inf):
-        options = {"projection": "l1", "tol": 1e-10, "max_iter": 20000}
-        found, expected = (
-            problem.original_units(problem.solve(eta, **options))
-            for problem in (counts, rates)
-        )
-        for values, others in zip(found, expected, strict=True):
-            assert_allclose(values, others, atol=1e-4)
-
-
-@pytest.mark.parametrize("loss", OFFSET)
-def test_offset_is_a_column_whose_coefficient_is_one(loss):
-    """A column of the ball with nothing to gain has its coefficient in the offset."""
-    arguments = draw(loss, 80, 5, fit_intercept=False, standardize=False)
-    problem, plain = make_problems(arguments)
-    options = {"tol": 1e-9, "max_iter": 20000}
-    fit = problem.solve(np.inf, **options)
-    offset = plain.D[:, 0] * fit.coef[0, 0]
-    arguments |= {"X": arguments["X"][:, 1:], "offset": offset}
-    problem, _ = make_problems(arguments)
-    rest = problem.solve(np.inf, **options)
-    assert_allclose(rest.objective, fit.objective, rtol=1e-8)
-    assert_allclose(rest.coef, fit.coef[1:], atol=1e-4)
-
-
 @pytest.mark.parametrize("ball", INNER_ORDER)
 @pytest.mark.parametrize("loss", OFFSET)
 def test_offset_and_strata_agree_with_cvxpy(loss, ball):
@@ -100,27 +52,6 @@ def test_offset_and_strata_agree_with_cvxpy(loss, ball):
         arguments = draw(loss, **options)
         V, b = solve_by_cvxpy(PlainProblem(**arguments), ball, penalty)
         check_matched(arguments, ball, V, b, 1e-3)
-
-
-@pytest.mark.parametrize("loss", ["cox", "cox_efron"])
-def test_strata_are_compared_within_themselves_only(loss):
-    """Times of another unit in one stratum change nothing, and one stratum is none."""
-    arguments = draw(loss) | draw_options(loss)
-    y, strata = arguments["y"], arguments["strata"]
-    times = np.where(strata == 1, 100.0 * y["time"] + 3.0, y["time"])
-    moved = y.copy()
-    moved["time"] = times
-    options = {"projection": "l1", "tol": 1e-10, "max_iter": 20000}
-    for changed, other in (
-        ({"y": moved, "strata": np.array(["b", "c", "a"])[strata]}, {}),
-        ({"strata": np.full(len(y), 7)}, {"strata": None}),
-    ):
-        fits = [
-            make_problems(arguments | part)[0].solve(0.5, **options)
-            for part in (changed, other)
-        ]
-        assert_allclose(fits[0].objective, fits[1].objective, rtol=1e-9)
-        assert_allclose(fits[0].coef, fits[1].coef, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(40, 12), (15, 40)])
