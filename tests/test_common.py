@@ -51,6 +51,8 @@ ESTIMATORS = [
     SparseSupervisedAutoencoderRegressor(max_epochs=20, loss="cox"),
 ]
 
+ONE_OF_EACH_CLASS = {type(estimator): estimator for estimator in ESTIMATORS}.values()
+
 # The checks that look at what was learnt, or compare two ways to the same factors. All
 # others hold after a few steps as well.
 CHECKS_OF_FINISHED_FITS = {
@@ -117,7 +119,7 @@ def test_estimator_passes_check(estimator, check):
     [
         pytest.param(estimator, name, id=f"{type(estimator).__name__}-{name}")
         for name in FURTHER_CHECKS
-        for estimator in {type(estimator): estimator for estimator in ESTIMATORS}.values()
+        for estimator in ONE_OF_EACH_CLASS
         if applies(name, estimator)
     ],
 )

@@ -23,8 +23,8 @@ def test_import_leaves_out_heavy_packages():
         "sys, skproj, skproj.anndata, skproj.blocks, skproj.cli, skproj.decomposition, "
         "skproj.inspection, skproj.persistence, skproj.projection"
     )
-    heavy = run(f"import {imports}; print({{'torch', 'matplotlib'}} & {{*sys.modules}})")
-    assert heavy == "set()"
+    heavy = "{'torch', 'matplotlib'} & {*sys.modules}"
+    assert run(f"import {imports}; print({heavy})") == "set()"
 
 
 # Arithmetic on numbers that come out as zero where the processor flushes them: by
