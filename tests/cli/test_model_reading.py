@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
     return out, export(out, folder / "panel")
 
 
-@pytest.mark.filterwarnings("default::UserWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # how the program reads numbers
 def test_a_model_reads_numbers_as_the_training_did(trained, tmp_path, capsys):
     """What the new table proves comes first, then how the training was read."""
     path, head = tmp_path / "new.csv", "gene0;gene1;gene2\n"
